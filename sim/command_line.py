@@ -1,0 +1,43 @@
+"""What the three command lines share: error reporting, exit statuses and common options."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from sim.errors import UserError
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+
+def run(group: click.Group, program: str) -> None:
+    """Run a click group as a process: one-line errors, status 2 for bad input, 130 for Ctrl-C.
+
+    Outputs are written through `sim.output_files`, so leaving at any point leaves no partial file behind.
+    """
+    try:
+        group.main(prog_name=program, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_BAD_INPUT)
+    except UserError as error:
+        click.echo(f"{program}: error: {error}", err=True)
+        sys.exit(EXIT_BAD_INPUT)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo(f"{program}: interrupted; nothing was left half-written", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        click.echo(f"{program}: error: {error.strerror or error}{where}", err=True)
+        sys.exit(EXIT_BAD_INPUT)
+
+
+def jobs_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--jobs N`: worker threads; results do not depend on it."""
+    return click.option(
+        "--jobs", type=click.IntRange(min=1), default=None, help="Worker threads [default: all cores]."
+    )(function)
