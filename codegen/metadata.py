@@ -1,0 +1,145 @@
+"""The scaling metadata inside a network file: one `metadata_props` entry `ouroboros` holding JSON.
+
+It says what the numbers that go into and come out of the network mean (docs/architecture.md, "The network file").
+Everything is validated on the way in and on the way out, so that the rest of codegen may trust it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import onnx
+from pydantic import Field, StringConstraints, ValidationError, model_validator
+
+from codegen.validation import StrictModel, first_problem
+from sim.errors import UserError
+
+METADATA_KEY = "ouroboros"
+INPUT_NAMES = ("g_start_S", "delta_g_S")
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class _Affine(StrictModel):
+    """`value = offset + scale * normalised`."""
+
+    offset: Finite
+    scale: Finite
+
+    @model_validator(mode="after")
+    def _scale_must_be_usable(self) -> _Affine:
+        if self.scale == 0:
+            raise ValueError("scale must not be 0")
+        return self
+
+
+class InputScaling(_Affine):
+    """One network input: `x = (value - offset) / scale`, value in siemens; delta_g_S = target - start."""
+
+    name: Literal["g_start_S", "delta_g_S"]
+
+
+class OutputScaling(_Affine):
+    """What the output y means: `linear_s` is signed seconds (+ is SET), `log10_s` is log10(|t| / 1 s)."""
+
+    encoding: Literal["linear_s", "log10_s"]
+
+
+class Window(StrictModel):
+    """Conductances the network was trained on, in siemens; targets outside it are refused."""
+
+    g_min_S: Annotated[Finite, Field(gt=0)]
+    g_max_S: Annotated[Finite, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _must_be_ordered(self) -> Window:
+        if not self.g_min_S < self.g_max_S:
+            raise ValueError("g_min_S must be below g_max_S")
+        return self
+
+
+class PulseVoltages(StrictModel):
+    """Device voltages of the pulses the network was trained for, in volts: SET negative, RESET positive."""
+
+    v_set_V: Annotated[Finite, Field(lt=0)]
+    v_reset_V: Annotated[Finite, Field(gt=0)]
+
+
+class TrainedOn(StrictModel):
+    """Where the training data came from; recorded in the firmware's manifest, not interpreted."""
+
+    device_model: Name
+    noise_preset: Name
+    cadence_s: Annotated[Finite, Field(gt=0)]
+    seed: int
+
+
+class NetworkMetadata(StrictModel):
+    """The whole entry."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    inputs: tuple[InputScaling, InputScaling]
+    output: OutputScaling
+    window: Window
+    pulse: PulseVoltages
+    trained_on: TrainedOn
+
+    @model_validator(mode="after")
+    def _inputs_must_be_in_order(self) -> NetworkMetadata:
+        names = tuple(scaling.name for scaling in self.inputs)
+        if names != INPUT_NAMES:
+            raise ValueError(f"inputs must be {', '.join(INPUT_NAMES)} in this order, not {', '.join(names)}")
+        return self
+
+    def to_json(self) -> str:
+        """Compact JSON, stable key order."""
+        return self.model_dump_json(by_alias=True)
+
+
+def parse_metadata(text: str, source: Path | str = "network") -> NetworkMetadata:
+    """Validate the JSON of one entry.
+
+    Raises:
+        UserError: the first thing that is wrong, and where.
+    """
+    try:
+        return NetworkMetadata.model_validate_json(text)
+    except ValidationError as error:
+        raise UserError(f"{source}: metadata '{METADATA_KEY}': {first_problem(error)}") from None
+
+
+def attach_metadata(model: onnx.ModelProto, metadata: NetworkMetadata) -> None:
+    """Store `metadata` in `model`, replacing an entry that is there."""
+    kept = [(entry.key, entry.value) for entry in model.metadata_props if entry.key != METADATA_KEY]
+    del model.metadata_props[:]
+    for key, value in [*kept, (METADATA_KEY, metadata.to_json())]:
+        model.metadata_props.add(key=key, value=value)
+
+
+def read_metadata(model: onnx.ModelProto, source: Path | str = "network") -> NetworkMetadata:
+    """Return the metadata of `model`; `source` is its name in error messages.
+
+    Raises:
+        UserError: the entry is missing, repeated or invalid.
+    """
+    entries = [entry.value for entry in model.metadata_props if entry.key == METADATA_KEY]
+    if not entries:
+        raise UserError(
+            f"{source}: no metadata entry '{METADATA_KEY}' with the scaling of inputs and output; "
+            "docs/architecture.md shows what to add"
+        )
+    if len(entries) > 1:
+        raise UserError(f"{source}: {len(entries)} metadata entries '{METADATA_KEY}'; there must be one")
+    return parse_metadata(entries[0], source)
+
+
+def metadata_from_dict(fields: dict[str, object]) -> NetworkMetadata:
+    """Build metadata from plain Python values laid out as in the JSON.
+
+    Raises:
+        UserError: as `parse_metadata`.
+    """
+    return parse_metadata(json.dumps(fields))
