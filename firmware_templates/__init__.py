@@ -1,0 +1,9 @@
+"""C sources and templates that codegen copies and renders into a firmware folder."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parent
+STATIC = ROOT / "static"  # plain C, copied as it is: .h to include/, .c to src/
+GENERATED = ROOT / "generated"  # Jinja templates: data, sizes, configuration
+BOARDS = ROOT / "boards"  # NAME/board.toml
+HOST = ROOT / "host"  # C compiled only into the host library
