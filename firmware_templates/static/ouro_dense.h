@@ -1,0 +1,27 @@
+/* Fully connected layers: int16 weights times int16 activations, int32 accumulators. */
+#ifndef OURO_DENSE_H
+#define OURO_DENSE_H
+
+#include <stdint.h>
+
+/* One layer y = W x + b. Row r has its own weight scale, undone by its own shift. */
+typedef struct {
+    const int16_t *weights; /* rows x columns, row after row */
+    const int32_t *bias;    /* rows; in units of the accumulator */
+    const uint8_t *shift;   /* rows; 1 .. 30, from accumulator to output; NULL in the output layer */
+    uint16_t rows;          /* outputs */
+    uint16_t columns;       /* inputs */
+    int16_t lowest;         /* smallest output: 0 with ReLU, INT16_MIN without */
+} ouro_layer_t;
+
+/* y[r] = sat16(rshift_round(bias[r] + sum_c weights[r][c] * x[c], shift[r])), not below layer->lowest.
+ *
+ * x: layer->columns activations within the interval the generator proved the accumulators for.
+ * y: layer->rows activations; must not overlap x.
+ * No accumulator overflows, in whichever order the terms are added: proven from the weights at generation time. */
+void ouro_dense(const ouro_layer_t *layer, const int16_t *x, int16_t *y);
+
+/* The output layer's single accumulator, bias[0] + sum_c weights[0][c] * x[c]; -INT32_MAX .. INT32_MAX. */
+int32_t ouro_dense_output(const ouro_layer_t *layer, const int16_t *x);
+
+#endif

@@ -1,0 +1,34 @@
+/* The pulse predictor: from conductance now and target to one pulse. */
+#ifndef OURO_PREDICTOR_H
+#define OURO_PREDICTOR_H
+
+#include <stdint.h>
+
+#include "ouro_status.h"
+
+/* Which way a pulse moves the device. */
+typedef enum {
+    OURO_RESET = -1,   /* positive voltage, conductance falls */
+    OURO_NO_PULSE = 0, /* nothing to do */
+    OURO_SET = 1       /* negative voltage, conductance grows */
+} ouro_direction_t;
+
+typedef struct {
+    ouro_direction_t direction;
+    uint32_t width_ticks; /* OURO_MIN_ticks .. OURO_MAX_ticks; 0 with OURO_NO_PULSE */
+} ouro_pulse_t;
+
+/* Predict the pulse that takes a device from g_start_nS to g_target_nS.
+ *
+ * g_start_nS:  the conductance read out, in nS; outside the trained window it is clamped to it.
+ * g_target_nS: the conductance wanted, in nS; OURO_G_MIN_nS .. OURO_G_MAX_nS.
+ *
+ * OURO_OK                *pulse is the pulse to give
+ * OURO_NO_PULSE_NEEDED   start equals target, or the network says 0: *pulse is OURO_NO_PULSE, 0 ticks
+ * OURO_ERR_TARGET_RANGE  target outside the window; *pulse is OURO_NO_PULSE, 0 ticks
+ * OURO_ERR_NULL          pulse is NULL
+ *
+ * Any two int32_t are allowed. Not reentrant: the activations live in static buffers. */
+ouro_status_t ouro_predict(int32_t g_start_nS, int32_t g_target_nS, ouro_pulse_t *pulse);
+
+#endif
