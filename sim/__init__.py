@@ -1,1 +1,1 @@
-"""TODO"""
+"""Memristor physics and the simulated bench; imports no other package of the project."""

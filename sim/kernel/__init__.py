@@ -1,0 +1,1 @@
+"""The compiled hot loop; `sim.stepper` is its only user."""

@@ -1,0 +1,346 @@
+#include "jart_kernel.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define LANES 16
+#define CELL_SHIFT 46 /* 64 cells per octave of N: exponent and six mantissa bits */
+#define FOR_LANES for (int k = 0; k < LANES; k++)
+
+#if defined(__GNUC__) && defined(__x86_64__) && defined(__ELF__)
+#define WIDEST_VECTORS __attribute__((target_clones("avx2", "default")))
+#else
+#define WIDEST_VECTORS
+#endif
+#if defined(__GNUC__)
+#define INLINE static inline __attribute__((always_inline))
+#else
+#define INLINE static inline
+#endif
+
+INLINE uint64_t bits_of(double x) {
+    uint64_t u;
+    memcpy(&u, &x, sizeof u);
+    return u;
+}
+
+INLINE double double_of(uint64_t u) {
+    double x;
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+/* exp(x) for -700 <= x <= 700 (clamped), within 2 ulp: 2^n times a degree-13 Taylor polynomial on +-ln2/2. */
+INLINE double exp_exact(double x) {
+    const double shift = 6755399441055744.0; /* 1.5 * 2^52: adding it rounds to an integer in the low bits */
+    x = x < -700.0 ? -700.0 : x;
+    x = x > 700.0 ? 700.0 : x;
+    const double shifted = x * 1.4426950408889634 + shift;
+    const double whole = shifted - shift;
+    const double r = (x - whole * 0.6931471803691238) - whole * 1.9082149292705877e-10;
+    double p = 1.6059043836821613e-10;
+    p = p * r + 2.08767569878681e-09;
+    p = p * r + 2.505210838544172e-08;
+    p = p * r + 2.755731922398589e-07;
+    p = p * r + 2.7557319223985893e-06;
+    p = p * r + 2.48015873015873e-05;
+    p = p * r + 1.984126984126984e-04;
+    p = p * r + 1.3888888888888889e-03;
+    p = p * r + 8.333333333333333e-03;
+    p = p * r + 4.1666666666666664e-02;
+    p = p * r + 1.6666666666666666e-01;
+    p = p * r + 0.5;
+    p = p * r + 1.0;
+    p = p * r + 1.0;
+    return p * double_of((bits_of(shifted) + 1023u) << 52);
+}
+
+/* sqrt(1 - g^2) + g asin(g), even power series to g^18: within 1e-12 for |g| <= 0.4. */
+INLINE double barrier_of(double gamma) {
+    const double q = gamma * gamma;
+    double p = 0.0006417667164522059;
+    p = p * q + 0.000872802734375;
+    p = p * q + 0.001239483173076923;
+    p = p * q + 0.001864346590909091;
+    p = p * q + 0.0030381944444444445;
+    p = p * q + 0.005580357142857143;
+    p = p * q + 0.0125;
+    p = p * q + 0.041666666666666664;
+    p = p * q + 0.5;
+    return p * q + 1.0;
+}
+
+/* Position of N in a table: the cell and the offset within it, both from the bits of N. */
+INLINE int64_t cell_of(double n, int64_t first_cell) { return (int64_t)(bits_of(n) >> CELL_SHIFT) - first_cell; }
+INLINE double offset_of(double n) {
+    const uint64_t mask = (UINT64_C(1) << CELL_SHIFT) - 1u;
+    return double_of((bits_of(n) & mask) | UINT64_C(0x3ff0000000000000)) - 1.0;
+}
+
+/* One Philox4x32-10 block for each lane. */
+typedef struct {
+    uint32_t word[4][LANES];
+} lane_words;
+
+INLINE void philox_lanes(lane_words *c, uint32_t key0, uint32_t key1) {
+    for (int round = 0; round < 10; round++) {
+        FOR_LANES {
+            const uint64_t p0 = (uint64_t)c->word[0][k] * 0xD2511F53u;
+            const uint64_t p1 = (uint64_t)c->word[2][k] * 0xCD9E8D57u;
+            const uint32_t w0 = (uint32_t)(p1 >> 32) ^ c->word[1][k] ^ key0;
+            const uint32_t w2 = (uint32_t)(p0 >> 32) ^ c->word[3][k] ^ key1;
+            c->word[0][k] = w0;
+            c->word[1][k] = (uint32_t)p1;
+            c->word[2][k] = w2;
+            c->word[3][k] = (uint32_t)p0;
+        }
+        key0 += 0x9E3779B9u;
+        key1 += 0xBB67AE85u;
+    }
+}
+
+/* Uniform in (-1, 1), symmetric, never 0. */
+INLINE double symmetric_uniform(uint32_t word) { return ((double)(int32_t)(word ^ 0x80000000u) + 0.5) * 0x1p-31; }
+
+INLINE double walked(double x, double centre, double s, double b, uint32_t word) {
+    const double low = centre * (1.0 - b);
+    const double high = centre * (1.0 + b);
+    double moved = x * (1.0 + s * symmetric_uniform(word));
+    moved = moved < low ? low : moved;
+    return moved > high ? high : moved;
+}
+
+typedef struct {
+    double n[LANES], r[LANES], l[LANES], low[LANES], high[LANES];
+    double r_dev[LANES], l_dev[LANES], low_dev[LANES], high_dev[LANES];
+    double n_stop[LANES], n_before[LANES];
+    int64_t step[LANES], left[LANES], owner[LANES];
+    int64_t until_walk[LANES]; /* steps to the next draw of the walks */
+    uint32_t device[LANES];
+} lane_state;
+
+/* One explicit Euler step of N in every lane. */
+INLINE void euler_step(const jart_table *t, lane_state *s) {
+    double heat[LANES], field[LANES];
+    FOR_LANES {
+        const double *c = t->heat_field + 8 * cell_of(s->n[k], t->first_cell);
+        const double x = offset_of(s->n[k]);
+        heat[k] = ((c[6] * x + c[4]) * x + c[2]) * x + c[0];
+        field[k] = ((c[7] * x + c[5]) * x + c[3]) * x + c[1];
+    }
+    const double set = (double)t->is_set;
+    const double reset = 1.0 - set;
+    FOR_LANES {
+        const double n = s->n[k];
+        const double ratio = t->r0_m / s->r[k];
+        const double shrink = ratio * ratio; /* A_0 / A */
+        const double gamma = field[k] * (set * shrink + reset);
+        const double slope = t->dw_over_k_K / (t->t0_K + heat[k] * shrink);
+        const double barrier = barrier_of(gamma);
+        const double tilt = gamma * 1.5707963267948966;
+        const double hop = exp_exact(-slope * (barrier - tilt)) - exp_exact(-slope * (barrier + tilt));
+        const double f = set * (n / t->n_max) + reset * (t->n_min / n);
+        const double f2 = f * f;
+        const double f4 = f2 * f2;
+        const double limit = 1.0 - f4 * f4 * f2;
+        const double rate = t->half_attempt_m_s * (t->n_plug + n) * limit / s->l[k] * hop;
+        s->n_before[k] = n;
+        s->n[k] = n - t->dt_s * rate;
+    }
+}
+
+/* Draw the walks of the lanes whose step count reached a multiple of the cadence. */
+INLINE void walk_step(const jart_walk *w, lane_state *s) {
+    lane_words random;
+    int32_t due[LANES];
+    int32_t any = 0;
+    FOR_LANES {
+        s->until_walk[k] -= 1;
+        due[k] = s->until_walk[k] == 0;
+        s->until_walk[k] = due[k] ? w->cadence_steps : s->until_walk[k];
+        any |= due[k];
+    }
+    if (any == 0) {
+        return;
+    }
+    FOR_LANES {
+        random.word[0][k] = (uint32_t)s->step[k];
+        random.word[1][k] = (uint32_t)((uint64_t)s->step[k] >> 32);
+        random.word[2][k] = s->device[k];
+        random.word[3][k] = 0u; /* purpose: cycle-to-cycle walk (sim/counter_rng.py) */
+    }
+    philox_lanes(&random, (uint32_t)w->seed, (uint32_t)(w->seed >> 32));
+    FOR_LANES {
+        const double r = walked(s->r[k], s->r_dev[k], w->r_s, w->r_b, random.word[0][k]);
+        const double l = walked(s->l[k], s->l_dev[k], w->l_s, w->l_b, random.word[1][k]);
+        const double low = walked(s->low[k], s->low_dev[k], w->low_s, w->low_b, random.word[2][k]);
+        const double high = walked(s->high[k], s->high_dev[k], w->high_s, w->high_b, random.word[3][k]);
+        s->r[k] = due[k] ? r : s->r[k];
+        s->l[k] = due[k] ? l : s->l[k];
+        s->low[k] = due[k] ? low : s->low[k];
+        s->high[k] = due[k] ? high : s->high[k];
+    }
+}
+
+INLINE void clamp_to_window(lane_state *s) {
+    FOR_LANES {
+        double n = s->n[k];
+        n = n < s->low[k] ? s->low[k] : n;
+        s->n[k] = n > s->high[k] ? s->high[k] : n;
+    }
+}
+
+INLINE void load_lane(lane_state *s, int k, const jart_devices *d, int64_t i, int64_t steps, double n_stop,
+                      int64_t cadence_steps) {
+    s->n[k] = d->n[i];
+    s->r[k] = d->r[i];
+    s->l[k] = d->l[i];
+    s->low[k] = d->low[i];
+    s->high[k] = d->high[i];
+    s->r_dev[k] = d->r_dev[i];
+    s->l_dev[k] = d->l_dev[i];
+    s->low_dev[k] = d->low_dev[i];
+    s->high_dev[k] = d->high_dev[i];
+    s->step[k] = d->step[i];
+    s->device[k] = d->device[i];
+    s->n_stop[k] = n_stop;
+    s->n_before[k] = d->n[i];
+    s->left[k] = steps;
+    s->owner[k] = i;
+    s->until_walk[k] = cadence_steps > 0 ? cadence_steps - d->step[i] % cadence_steps : 0;
+}
+
+INLINE void store_lane(const lane_state *s, int k, const jart_devices *d, int64_t i) {
+    d->n[i] = s->n[k];
+    d->r[i] = s->r[k];
+    d->l[i] = s->l[k];
+    d->low[i] = s->low[k];
+    d->high[i] = s->high[k];
+    d->step[i] = s->step[k];
+}
+
+WIDEST_VECTORS
+void jart_run(const jart_table *table, const jart_walk *walk, const jart_devices *devices, int64_t count,
+              const int64_t *n_steps, const double *n_stop, double *n_before, int64_t *n_done,
+              const int64_t *trace_offset, double *trace) {
+    const jart_table t = *table;
+    const jart_walk w = *walk;
+    const double never = t.is_set ? 1e300 : 0.0;
+    lane_state s;
+    int64_t next = 0;
+    int busy = 0;
+    if (count <= 0) {
+        return;
+    }
+    /* An idle lane repeats device 0's start state on a scratch copy and is never stored. */
+    FOR_LANES {
+        load_lane(&s, k, devices, 0, INT64_MAX, never, w.cadence_steps);
+        s.owner[k] = -1;
+    }
+    for (;;) {
+        FOR_LANES {
+            while (s.owner[k] < 0 && next < count) {
+                if (n_steps[next] > 0) {
+                    load_lane(&s, k, devices, next, n_steps[next], n_stop ? n_stop[next] : never, w.cadence_steps);
+                    busy++;
+                } else {
+                    n_done[next] = 0;
+                }
+                next++;
+            }
+        }
+        if (busy == 0) {
+            break;
+        }
+        int32_t finished = 0;
+        while (finished == 0) {
+            euler_step(&t, &s);
+            FOR_LANES {
+                s.step[k] += 1;
+                s.left[k] -= 1;
+            }
+            if (w.cadence_steps > 0) {
+                walk_step(&w, &s);
+            }
+            clamp_to_window(&s);
+            if (trace != NULL) {
+                FOR_LANES {
+                    if (s.owner[k] >= 0) {
+                        trace[trace_offset[s.owner[k]] + n_steps[s.owner[k]] - s.left[k] - 1] = s.n[k];
+                    }
+                }
+            }
+            FOR_LANES {
+                const int32_t reached = t.is_set ? s.n[k] >= s.n_stop[k] : s.n[k] <= s.n_stop[k];
+                finished |= reached | (s.left[k] == 0);
+            }
+        }
+        FOR_LANES {
+            const int reached = t.is_set ? s.n[k] >= s.n_stop[k] : s.n[k] <= s.n_stop[k];
+            const int64_t i = s.owner[k];
+            if (i >= 0 && (reached || s.left[k] == 0)) {
+                store_lane(&s, k, devices, i);
+                n_done[i] = n_steps[i] - s.left[k];
+                if (n_before != NULL) {
+                    n_before[i] = s.n_before[k];
+                }
+                s.owner[k] = -1;
+                s.left[k] = INT64_MAX;
+                s.n_stop[k] = never;
+                busy--;
+            }
+        }
+    }
+}
+
+void jart_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
+    lane_words c;
+    for (int i = 0; i < 4; i++) {
+        FOR_LANES { c.word[i][k] = counter[i]; }
+    }
+    philox_lanes(&c, key[0], key[1]);
+    for (int i = 0; i < 4; i++) {
+        out[i] = c.word[i][0];
+    }
+}
+
+int64_t jart_knots(const double *y, int64_t n, double tolerance, uint32_t *knots) {
+    int64_t count = 0;
+    int64_t anchor = 0;
+    if (n <= 0) {
+        return 0;
+    }
+    knots[count++] = 0u;
+    while (anchor < n - 1) {
+        /* Widest cone of slopes from the anchor that passes every sample so far within the tolerance;
+         * the next knot is the last sample that lies inside the cone of those before it. */
+        double low = -1e300;
+        double high = 1e300;
+        int64_t end = anchor + 1;
+        for (int64_t i = anchor + 1; i < n; i++) {
+            const double span = (double)(i - anchor);
+            const double slope = (y[i] - y[anchor]) / span;
+            if (slope >= low && slope <= high) {
+                end = i;
+            }
+            const double slope_low = (y[i] - tolerance - y[anchor]) / span;
+            const double slope_high = (y[i] + tolerance - y[anchor]) / span;
+            low = slope_low > low ? slope_low : low;
+            high = slope_high < high ? slope_high : high;
+            if (low > high) {
+                break;
+            }
+        }
+        anchor = end;
+        knots[count++] = (uint32_t)anchor;
+    }
+    return count;
+}
+
+void jart_lookup(const double *cubics, int64_t first_cell, int64_t count, const double *n, double *out) {
+    for (int64_t i = 0; i < count; i++) {
+        const double *c = cubics + 4 * cell_of(n[i], first_cell);
+        const double x = offset_of(n[i]);
+        out[i] = ((c[3] * x + c[2]) * x + c[1]) * x + c[0];
+    }
+}
