@@ -71,7 +71,11 @@ def concentration(g_S: npt.ArrayLike) -> Floats:
 
 
 def rates(
-    v_V: npt.ArrayLike, r_m: npt.ArrayLike, l_m: npt.ArrayLike, n_1e26: npt.ArrayLike, p: JartParams | None = None
+    v_V: npt.ArrayLike,
+    r_m: npt.ArrayLike,
+    l_m: npt.ArrayLike,
+    n_1e26: npt.ArrayLike,
+    p: JartParams | None = None,
 ) -> tuple[Floats, jart.Hopping]:
     """Current [A] and state rate at every point of the broadcast inputs, evaluated directly (no table).
 

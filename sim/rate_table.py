@@ -15,8 +15,7 @@ import numpy as np
 
 from sim import jart, jart_fit
 from sim.errors import UserError
-from sim.params import JartParams, require_in_range
-from sim.params import N_HIGHEST_1E26, N_LOWEST_1E26, V_HIGHEST_V
+from sim.params import N_HIGHEST_1E26, N_LOWEST_1E26, V_HIGHEST_V, JartParams, require_in_range
 from sim.units import Floats, Ints
 
 CELL_SHIFT = 46

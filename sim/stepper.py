@@ -145,7 +145,9 @@ def _run_kernel(
     kept: list[Any] = []  # cffi structs do not keep what they point to alive
 
     def pointer(ctype: str, array: np.ndarray[Any, Any]) -> Any:
-        view = ffi.from_buffer(ctype, array[part] if array.ndim == 1 and len(array) == len(devices) else array)
+        view = ffi.from_buffer(
+            ctype, array[part] if array.ndim == 1 and len(array) == len(devices) else array
+        )
         kept.append(view)
         return view
 
@@ -170,7 +172,11 @@ def _run_kernel(
     c_walk = ffi.new(
         "jart_walk *",
         [seed, cadence_steps(noise)]
-        + [x for w in (noise.radius, noise.length, noise.window_low, noise.window_high) for x in (w.step, w.bound)],
+        + [
+            x
+            for w in (noise.radius, noise.length, noise.window_low, noise.window_high)
+            for x in (w.step, w.bound)
+        ],
     )
     c_devices = ffi.new(
         "jart_devices *",

@@ -1,0 +1,108 @@
+"""The programming loop: read, predict, pulse, read. Every predictor runs in this one loop.
+
+The float network, the integer reference and the compiled C predictor are three implementations of
+`PulsePredictor`; the compiled controller runs the same loop in C (`codegen.cosim`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from sim import counter_rng
+from sim.bench import Bench, BenchParams
+from sim.device import DeviceArray
+from sim.jart_fit import read_conductance
+from sim.noise import NoisePreset
+from sim.params import OperatingWindow
+from sim.units import Floats, Ints, S_to_nS
+
+Directions = npt.NDArray[np.int8]
+
+
+class PulsePredictor(Protocol):
+    """Maps conductance now and wanted, both in nS, to one pulse."""
+
+    def predict(self, g_start_nS: Ints, g_target_nS: Ints) -> tuple[Directions, Ints]:
+        """Direction (+1 SET, -1 RESET, 0 none) and width in the board's timer ticks, arrays (n,)."""
+        ...
+
+
+@dataclass(frozen=True)
+class ProgramTrace:
+    """What a programming run did. `k` iterations of `n` devices.
+
+    `g_read_nS` is (k + 1, n): the read before each pulse, then the last one. `g_end_S` is the true
+    conductance at the end, `direction` and `ticks` are (k, n): the pulses really given.
+    """
+
+    g_target_nS: Ints
+    g_read_nS: Ints
+    g_end_S: Floats
+    direction: Directions
+    ticks: Ints
+
+
+def one_shot(bench: Bench, predictor: PulsePredictor, g_target_nS: Ints) -> ProgramTrace:
+    """One read, one predicted pulse, one read."""
+    return write_and_verify(bench, predictor, g_target_nS, iterations=1)
+
+
+def write_and_verify(
+    bench: Bench, predictor: PulsePredictor, g_target_nS: Ints, iterations: int
+) -> ProgramTrace:
+    """`iterations` rounds of read, predict and pulse on every device, then a last read."""
+    p = bench.params
+    reads, directions, ticks = [bench.read_nS()], [], []
+    for _ in range(iterations):
+        direction, width_ticks = predictor.predict(reads[-1], g_target_nS)
+        v_uV = np.where(direction > 0, p.v_set_uV, p.v_reset_uV)
+        given = bench.pulse(v_uV, np.where(direction == 0, 0, width_ticks))
+        directions.append(direction)
+        ticks.append(given)
+        reads.append(bench.read_nS())
+    return ProgramTrace(
+        g_target_nS=g_target_nS,
+        g_read_nS=np.stack(reads),
+        g_end_S=bench.devices.g_S,
+        direction=np.stack(directions),
+        ticks=np.stack(ticks),
+    )
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Start and target conductances of an evaluation, (n,), and the seeds of its devices and bench."""
+
+    g_start_S: Floats
+    g_target_nS: Ints
+    noise: NoisePreset
+    seed: int
+
+    def bench(self, params: BenchParams, jobs: int | None = None) -> Bench:
+        """A bench with fresh devices: the same ones at every call, so predictors meet the same noise."""
+        devices = DeviceArray(len(self.g_start_S), self.noise, self.seed, self.g_start_S, jobs=jobs)
+        return Bench(devices, params, self.seed)
+
+
+def draw_trials(
+    n_trials: int, noise: NoisePreset, seed: int, window: OperatingWindow | None = None
+) -> Trials:
+    """Uniform start and target conductances in the operating window (paper, section II-B); targets in whole nS."""
+    w = window or OperatingWindow()
+    g_low, g_high = read_conductance(np.array([w.n_low_1e26, w.n_high_1e26]))
+    first, second, _, _ = counter_rng.words(
+        seed, counter_rng.Purpose.TRIAL_DRAW, np.arange(n_trials, dtype=np.uint32), 0
+    )
+    span = g_high - g_low
+    target_nS = S_to_nS(g_low + span * counter_rng.uniform(second))
+    lowest, highest = int(np.ceil(g_low * 1e9)), int(np.floor(g_high * 1e9))
+    return Trials(
+        g_start_S=g_low + span * counter_rng.uniform(first),
+        g_target_nS=np.clip(target_nS, lowest, highest),
+        noise=noise,
+        seed=seed,
+    )
