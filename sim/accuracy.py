@@ -60,15 +60,14 @@ def accuracy_record(
     wanted = np.sign(nS_to_S(trace.g_target_nS) - trials.g_start_S)
     wrong = (trace.direction[0] != 0) & (trace.ticks[0] > 0) & (trace.direction[0] != wanted)
     mean_ci, median_ci = _bootstrap(rpd)
-    fractions = {
-        name: _fraction(hits)
-        for name, hits in (
-            ("within_50", rpd <= 0.5),
-            ("within_20", rpd <= 0.2),
-            ("within_10", rpd <= 0.1),
-            ("wrong_direction", wrong),
-        )
-    }
+    fractions: dict[str, float | tuple[float, float]] = {}
+    for name, hits in (
+        ("within_50", rpd <= 0.5),
+        ("within_20", rpd <= 0.2),
+        ("within_10", rpd <= 0.1),
+        ("wrong_direction", wrong),
+    ):
+        fractions[name], fractions[f"{name}_ci95"] = _fraction(hits)
     return AccuracyRecord(
         predictor=predictor,
         realisation=realisation,
@@ -81,8 +80,7 @@ def accuracy_record(
         mean_rpd_ci95=mean_ci,
         median_rpd=float(np.median(rpd)),
         median_rpd_ci95=median_ci,
-        **{k: f for k, (f, _) in fractions.items()},
-        **{f"{k}_ci95": ci for k, (_, ci) in fractions.items()},  # type: ignore[arg-type]
+        **fractions,  # type: ignore[arg-type]
     )
 
 

@@ -29,7 +29,7 @@ class BenchParams:
     v_reset_uV: int
 
     def code_to_nS(self, code: npt.ArrayLike) -> Ints:
-        """Conductance of an ADC code, (code * full scale + half) >> bits, as the firmware computes it [nS]."""
+        """Conductance of an ADC code, (code * full scale + half) >> bits, as in C [nS]."""
         half = 1 << (self.adc_bits - 1)
         return (np.asarray(code, dtype=np.int64) * self.adc_full_scale_nS + half) >> self.adc_bits
 
@@ -45,10 +45,9 @@ class BenchParams:
 
     def ticks(self, width_s: npt.ArrayLike) -> Ints:
         """Pulse widths [s] as ticks, rounded to nearest and limited to the timer's range; NaN gives 0."""
-        ticks = np.nan_to_num(
-            np.rint(np.asarray(width_s, dtype=np.float64) * self.timer_Hz), posinf=self.max_ticks
-        )
-        return np.clip(ticks, 0, self.max_ticks).astype(np.int64)
+        exact = np.rint(np.asarray(width_s, dtype=np.float64) * self.timer_Hz)
+        limited = np.clip(np.nan_to_num(exact, posinf=self.max_ticks), 0, self.max_ticks)
+        return np.asarray(limited, dtype=np.int64)
 
     def dac_uV(self, v_uV: npt.ArrayLike) -> Ints:
         """The voltage a signed DAC really gives for a request: nearest code, saturating [uV]."""

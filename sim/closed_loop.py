@@ -91,7 +91,7 @@ class Trials:
 def draw_trials(
     n_trials: int, noise: NoisePreset, seed: int, window: OperatingWindow | None = None
 ) -> Trials:
-    """Uniform start and target conductances in the operating window (paper, section II-B); targets in whole nS."""
+    """Uniform start and target conductances in the window (paper, section II-B); targets in nS."""
     w = window or OperatingWindow()
     g_low, g_high = read_conductance(np.array([w.n_low_1e26, w.n_high_1e26]))
     first, second, _, _ = counter_rng.words(

@@ -99,7 +99,7 @@ class DeviceArray:
         return jart_fit.read_conductance(self.population.n_1e26)
 
     def read(self, index: npt.ArrayLike | None = None) -> Floats:
-        """Conductance as one read of the devices at `index` [all] sees it [S], with the preset's read noise."""
+        """Conductance [S] as one read of the devices at `index` [all] sees it, read noise included."""
         chosen = self._index(index)
         g = jart_fit.read_conductance(self.population.n_1e26[chosen])
         sigma = self.noise.read_sigma_rel

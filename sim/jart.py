@@ -24,7 +24,7 @@ class Hopping:
 
 
 def cell_voltage(v_V: Floats, i_A: Floats, p: JartParams) -> Floats:
-    """Voltage across disc, plug and junction: V - I R_series(I), the series resistance heating up with I [V]."""
+    """Voltage across disc, plug and junction, V - I R_series(I); the series resistance heats up [V]."""
     r_series_Ohm = p.r_tiox_Ohm + p.r0_series_Ohm * (
         1.0 + p.r0_series_Ohm * p.alpha_line_1_K * p.r_th_line_K_W * i_A**2
     )
@@ -40,7 +40,7 @@ def heating_at_nominal_area(v_cell_V: Floats, i_A: Floats, p: JartParams) -> Flo
 def gamma_times_area(v_cell_V: Floats, i_A: Floats, n_1e26: Floats, area_m2: Floats, p: JartParams) -> Floats:
     """Reduced field gamma = z a E / (pi dW_A), with the filament area multiplied out where E depends on it.
 
-    SET: E = I / (z e mu_n N A), so this returns gamma A [m^2]. RESET: E = V_cell / l_cell, so it returns gamma.
+    SET: E = I / (z e mu_n N A), so this returns gamma A [m^2]. RESET: E = V_cell / l_cell: gamma.
     Pass `area_m2` = 1 to get these; pass the area to get gamma itself in SET.
     """
     lever_m_V = p.z * p.a_m / (np.pi * p.dw_a_eV)

@@ -12,7 +12,7 @@ from sim.errors import UserError
 
 
 class Walk(BaseModel):
-    """Multiplicative random walk x <- clamp(x (1 + step u), x_dev (1 - bound), x_dev (1 + bound)), u in (-1, 1)."""
+    """Random walk x <- clamp(x (1 + step u), x_dev (1 - bound), x_dev (1 + bound)), u uniform in (-1, 1)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

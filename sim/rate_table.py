@@ -32,7 +32,8 @@ def cell_of(n_1e26: Floats) -> Ints:
 
 def cubics(samples: Floats) -> Floats:
     """Cubic coefficients (cells, 4), constant first, from samples (cells, 4) at the nodes of `nodes`."""
-    return np.linalg.solve(np.vander(_offsets(), 4, increasing=True), samples.T).T
+    vandermonde = np.vander(_offsets(), 4, increasing=True)
+    return np.asarray(np.linalg.solve(vandermonde, samples.T).T, dtype=np.float64)
 
 
 def nodes(first_cell: int, last_cell: int) -> Floats:
@@ -79,10 +80,9 @@ def rate_table(
     first, last = cell_of(np.array([n_low_1e26, n_high_1e26]))
     n = nodes(int(first), int(last))
     i = jart_fit.current(v_V, n)
-    v_cell = jart.cell_voltage(np.float64(v_V), i, params)
+    v_cell = jart.cell_voltage(np.asarray(v_V), i, params)
     heat = jart.heating_at_nominal_area(v_cell, i, params)
-    one = np.float64(1.0)
-    field = jart.gamma_times_area(v_cell, i, n, one, params)
+    field = jart.gamma_times_area(v_cell, i, n, np.asarray(1.0), params)
     if v_V < 0.0:
         field = field / params.area0_m2
     shrink = (params.r0_m / smallest_r_m) ** 2 if v_V < 0.0 else 1.0

@@ -211,7 +211,7 @@ def conductances(table: ReadTable, n_1e26: Floats) -> Floats:
 
 
 def knots(y: Floats, tolerance: float) -> counter_rng.Words:
-    """Indices of samples between which linear interpolation stays within `tolerance` of every sample of `y`."""
+    """Sample numbers between which linear interpolation stays within `tolerance` of every sample."""
     out = np.empty(len(y), dtype=np.uint32)
     count = lib.jart_knots(
         ffi.from_buffer("double[]", y), len(y), tolerance, ffi.from_buffer("uint32_t[]", out)
