@@ -1,0 +1,93 @@
+"""A small synthetic data set for the training tests: deterministic physics that a network can learn, plus
+noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from sim.bench import BenchParams
+
+DT_s = 1e-8
+G_MIN_S, G_MAX_S = 1e-4, 5e-4
+
+
+@dataclass(frozen=True)
+class SyntheticDataset:
+    """The fields of `sim.dataset.PulseDataset` that training reads."""
+
+    g_start_S: npt.NDArray[np.float64]
+    g_target_S: npt.NDArray[np.float64]
+    t_pulse_s: npt.NDArray[np.float64]
+    split: npt.NDArray[np.uint8]
+    history_offset: npt.NDArray[np.int64]
+    history_step: npt.NDArray[np.uint32]
+    history_g_S: npt.NDArray[np.float32]
+    dt_s: float = DT_s
+
+
+def random_knots(rng: np.random.Generator, end_step: int) -> npt.NDArray[np.int64]:
+    """Irregular knot times from 0 to `end_step`, both included."""
+    count = min(end_step, int(rng.integers(1, 60)))
+    inner = rng.choice(np.arange(1, end_step), size=count - 1, replace=False) if end_step > 1 else []
+    return np.unique(np.concatenate([[0], inner, [end_step]])).astype(np.int64)
+
+
+def make_dataset(n: int = 300, seed: int = 0, noise: float = 0.02) -> SyntheticDataset:
+    """G runs up or down at 2 S/s (times a random speed per sample) with small wiggles; histories are
+    ragged.
+    """
+    rng = np.random.default_rng(seed)
+    start = rng.uniform(G_MIN_S, G_MAX_S, n)
+    target = rng.uniform(G_MIN_S, G_MAX_S, n)
+    direction = np.where(target >= start, 1, -1)
+    speed_S = 2.0 * DT_s * np.exp(rng.normal(0.0, 0.3, n))  # per step
+    steps = np.maximum(1, np.round(np.abs(target - start) / speed_S)).astype(np.int64)
+    offsets, knots, values = [0], [], []
+    for i in range(n):
+        knot = random_knots(rng, 2 * int(steps[i]))
+        g = start[i] + direction[i] * speed_S[i] * knot
+        g[1:] *= 1 + noise * rng.uniform(-1, 1, len(knot) - 1)
+        knots.append(knot)
+        values.append(g)
+        offsets.append(offsets[-1] + len(knot))
+    split = np.full(n, 0, np.uint8)
+    split[int(0.8 * n) :] = 1
+    split[int(0.9 * n) :] = 2
+    return SyntheticDataset(
+        g_start_S=start,
+        g_target_S=target,
+        t_pulse_s=direction * steps * DT_s,
+        split=split,
+        history_offset=np.array(offsets, np.int64),
+        history_step=np.concatenate(knots).astype(np.uint32),
+        history_g_S=np.concatenate(values).astype(np.float32),
+    )
+
+
+@pytest.fixture(scope="session")
+def synthetic_dataset() -> Callable[..., SyntheticDataset]:
+    """Factory: `synthetic_dataset(n, seed, noise)`."""
+    return make_dataset
+
+
+@pytest.fixture(scope="session")
+def board() -> BenchParams:
+    return BenchParams(
+        timer_Hz=100_000_000,
+        min_ticks=1,
+        max_ticks=1_000_000,
+        adc_bits=12,
+        adc_full_scale_nS=655_360,
+        adc_noise_lsb=0.0,
+        v_read_uV=200_000,
+        dac_bits=12,
+        dac_lsb_uV=500,
+        v_set_uV=-342_000,
+        v_reset_uV=706_500,
+    )

@@ -1,0 +1,94 @@
+"""The network file: an ONNX chain of Gemm and Relu with the scaling metadata (docs/architecture.md).
+
+Built from the weights rather than traced, so that equal weights give equal bytes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from codegen.metadata import NetworkMetadata, attach_metadata, metadata_from_dict
+from sim.output_files import whole_file
+from train.features import Scaling
+from train.loop import Weights
+
+OPSET = 17
+IR_VERSION = 8  # what opset 17 came with; readable by every runtime since 2022
+PRODUCER = "ouroboros"
+
+
+def build_metadata(
+    scaling: Scaling,
+    *,
+    window_S: tuple[float, float],
+    pulse_V: tuple[float, float],
+    device_model: str,
+    noise_preset: str,
+    cadence_s: float,
+    seed: int,
+) -> NetworkMetadata:
+    """Return the metadata of a network trained with `scaling`.
+
+    Args:
+        window_S: lowest and highest target conductance.
+        pulse_V: SET (negative) and RESET (positive) voltage of the pulses.
+    """
+    return metadata_from_dict(
+        {
+            "schema": 1,
+            **scaling.metadata_fields(),
+            "window": {"g_min_S": window_S[0], "g_max_S": window_S[1]},
+            "pulse": {"v_set_V": pulse_V[0], "v_reset_V": pulse_V[1]},
+            "trained_on": {
+                "device_model": device_model,
+                "noise_preset": noise_preset,
+                "cadence_s": cadence_s,
+                "seed": seed,
+            },
+        }
+    )
+
+
+def build_model(weights: Weights, metadata: NetworkMetadata) -> onnx.ModelProto:
+    """Return the ONNX model of a trained network: x (N, 2) -> y (N, 1), float32."""
+    depth = len(weights) // 2
+    nodes, initialisers = [], []
+    value = "x"
+    for i in range(depth):
+        is_last = i == depth - 1
+        weight, bias = f"layer{i}_weight", f"layer{i}_bias"
+        for name, key in ((weight, f"layers.{i}.weight"), (bias, f"layers.{i}.bias")):
+            initialisers.append(numpy_helper.from_array(weights[key].numpy().astype(np.float32), name))
+        linear = "y" if is_last else f"layer{i}_linear"
+        nodes.append(helper.make_node("Gemm", [value, weight, bias], [linear], f"layer{i}_gemm", transB=1))
+        value = linear
+        if not is_last:
+            value = f"layer{i}_relu"
+            nodes.append(helper.make_node("Relu", [linear], [value], f"layer{i}_relu"))
+    graph = helper.make_graph(
+        nodes,
+        "pulse_predictor",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 1])],
+        initialisers,
+    )
+    model = helper.make_model(
+        graph,
+        producer_name=PRODUCER,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+    )
+    attach_metadata(model, metadata)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def write_network(path: Path, weights: Weights, metadata: NetworkMetadata) -> None:
+    """Write the network file, whole or not at all; equal weights and metadata give equal bytes."""
+    data = build_model(weights, metadata).SerializeToString(deterministic=True)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data)

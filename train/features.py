@@ -1,0 +1,102 @@
+"""What the network's numbers mean: inputs and output brought to similar ranges (paper, section III-A).
+
+The paper normalises "roughly" to [0, 1]; noise leaves the ranges open, so fixed round scales do. The same
+numbers travel in the network file as `codegen.metadata`, from which firmware and evaluation take them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from codegen.metadata import NetworkMetadata
+
+FloatArray = npt.NDArray[np.float64]
+
+Encoding = Literal["linear_s", "log10_s"]
+
+CONDUCTANCE_SCALE_S = 5.6e-4  # top of the operating window (559.3 uS)
+SHORTEST_PULSE_s = 1e-8  # one noise step: what a pulse of zero length counts as on a logarithmic scale
+
+
+@dataclass(frozen=True)
+class Affine:
+    """`value = offset + scale * normalised`."""
+
+    offset: float
+    scale: float
+
+    def normalise(self, value: FloatArray) -> FloatArray:
+        return (value - self.offset) / self.scale
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Scaling of the two inputs (siemens) and of the output (signed seconds, or log10 of seconds)."""
+
+    g_start: Affine
+    delta_g: Affine
+    output: Affine
+    encoding: Encoding
+
+    def inputs(self, g_start_S: FloatArray, delta_g_S: FloatArray) -> npt.NDArray[np.float32]:
+        """Return the network's inputs, shape (n, 2), for conductances of shape (n,)."""
+        columns = [self.g_start.normalise(g_start_S), self.delta_g.normalise(delta_g_S)]
+        return np.stack(columns, axis=1).astype(np.float32)
+
+    def encode(self, t_pulse_s: FloatArray) -> FloatArray:
+        """Return the output y that stands for signed pulse times (+ is SET), shape (n,)."""
+        if self.encoding == "linear_s":
+            return self.output.normalise(t_pulse_s)
+        return self.output.normalise(np.log10(np.maximum(np.abs(t_pulse_s), SHORTEST_PULSE_s)))
+
+    def decode(self, y: FloatArray, delta_g_S: FloatArray) -> FloatArray:
+        """Return the signed pulse times in seconds that outputs y of shape (n,) stand for.
+
+        `linear_s` carries the direction in its sign; `log10_s` takes it from the sign of the change wanted.
+        """
+        value = self.output.offset + self.output.scale * y
+        return value if self.encoding == "linear_s" else np.sign(delta_g_S) * 10.0**value
+
+    def metadata_fields(self) -> dict[str, object]:
+        """Return the scaling's part of the network file's metadata."""
+        return {
+            "inputs": [
+                {"name": "g_start_S", "offset": self.g_start.offset, "scale": self.g_start.scale},
+                {"name": "delta_g_S", "offset": self.delta_g.offset, "scale": self.delta_g.scale},
+            ],
+            "output": {
+                "encoding": self.encoding,
+                "offset": self.output.offset,
+                "scale": self.output.scale,
+            },
+        }
+
+    @classmethod
+    def from_metadata(cls, metadata: NetworkMetadata) -> Scaling:
+        start, delta = metadata.inputs
+        return cls(
+            g_start=Affine(start.offset, start.scale),
+            delta_g=Affine(delta.offset, delta.scale),
+            output=Affine(metadata.output.offset, metadata.output.scale),
+            encoding=metadata.output.encoding,
+        )
+
+
+# One millisecond: the longest pulses of the data set last a few.
+LINEAR_SCALING = Scaling(
+    g_start=Affine(0.0, CONDUCTANCE_SCALE_S),
+    delta_g=Affine(0.0, CONDUCTANCE_SCALE_S),
+    output=Affine(0.0, 1e-3),
+    encoding="linear_s",
+)
+# Decades around 10 us, so that y stays within about [-2, 2] over 100 ns .. 1 ms.
+LOG_SCALING = Scaling(
+    g_start=Affine(0.0, CONDUCTANCE_SCALE_S),
+    delta_g=Affine(0.0, CONDUCTANCE_SCALE_S),
+    output=Affine(-5.0, 1.0),
+    encoding="log10_s",
+)
