@@ -1,0 +1,106 @@
+"""One training loop for every network: shuffled minibatches, Adam, a decaying rate, best weights kept.
+
+Reproducible from the seed: one thread (the network is far too small to gain from more), one generator for the
+shuffles, no other source of randomness. Weights are bit-identical on one machine; another processor's vector
+units may round differently.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+
+from sim.errors import UserError
+from train.model import PulsePredictorMLP
+from train.samples import Samples
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""(outputs y (m,), sample indices (m,)) -> scalar."""
+
+Progress = Callable[[], None]
+"""Called after every epoch."""
+
+Weights = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Adam's learning rate falls along a half cosine from `rate` to `final_fraction * rate` over the
+    epochs.
+    """
+
+    epochs: int
+    rate: float
+    final_fraction: float = 0.01
+    batch: int = 128
+
+    def rate_at(self, epoch: int) -> float:
+        progress = epoch / max(1, self.epochs - 1)
+        fall = 0.5 * (1 + math.cos(math.pi * progress))
+        return self.rate * (self.final_fraction + (1 - self.final_fraction) * fall)
+
+
+@dataclass
+class Best:
+    """Keeps a copy of the weights with the lowest score seen."""
+
+    score: float = math.inf
+    weights: Weights = field(default_factory=dict)
+
+    def offer(self, score: float, model: PulsePredictorMLP) -> None:
+        if score < self.score:
+            self.score = score
+            self.weights = copy.deepcopy(model.state_dict())
+
+
+@contextmanager
+def reproducible() -> Iterator[None]:
+    """Train on one thread with deterministic algorithms only, and leave torch as it was."""
+    threads = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)
+
+
+def run_epochs(
+    model: PulsePredictorMLP,
+    samples: Samples,
+    loss: Loss,
+    schedule: Schedule,
+    generator: torch.Generator,
+    after_epoch: Callable[[], None],
+) -> None:
+    """Train `model` in place, calling `after_epoch` after each pass over `samples`.
+
+    Raises:
+        UserError: the loss is no longer finite.
+    """
+    optimiser = torch.optim.Adam(model.parameters(), lr=schedule.rate, fused=True)
+    for epoch in range(schedule.epochs):
+        optimiser.param_groups[0]["lr"] = schedule.rate_at(epoch)
+        order = torch.randperm(len(samples), generator=generator)
+        for chosen in torch.split(order, schedule.batch):
+            optimiser.zero_grad()
+            value = loss(model(samples.x[chosen]), chosen)
+            value.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+        if not math.isfinite(value.item()):
+            raise UserError(f"training diverged in epoch {epoch + 1}; try a lower learning rate")
+        after_epoch()
+
+
+@torch.no_grad()
+def outputs(model: PulsePredictorMLP, samples: Samples) -> torch.Tensor:
+    """Return the network's outputs on all samples, shape (n,)."""
+    result: torch.Tensor = model(samples.x)
+    return result
