@@ -6,7 +6,6 @@ Both take the same `Population` and produce the same bits; the twin exists to be
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any
@@ -103,27 +102,27 @@ def advance(
         trace: filled with the concentration after each step.
         jobs: worker threads; the result does not depend on it.
     """
-    count = len(devices)
-    result = Advance(steps=np.zeros(count, dtype=np.int64), n_before_1e26=devices.n_1e26.copy())
+    result = Advance(steps=np.zeros(len(devices), dtype=np.int64), n_before_1e26=devices.n_1e26.copy())
     jobs = jobs or default_jobs()
-    chunk = max(16, -(-count // (4 * jobs)))
+    # Longest first, dealt out in turn: no thread and no vector lane is left with one long pulse at the end.
+    order = np.argsort(-n_steps, kind="stable")
 
-    def work(start: int) -> None:
-        part = slice(start, min(start + chunk, count))
-        _run_kernel(table, noise, seed, devices, part, n_steps, n_stop_1e26, trace, result)
+    def work(part: Ints) -> None:
+        chosen = devices.take(part)
+        n_stop = None if n_stop_1e26 is None else n_stop_1e26[part]
+        chosen_trace = None if trace is None else Trace(trace.offset[part], trace.n_1e26)
+        done = _run_kernel(table, noise, seed, chosen, n_steps[part], n_stop, chosen_trace)
+        devices.put(part, chosen)
+        result.steps[part] = done.steps
+        result.n_before_1e26[part] = done.n_before_1e26
 
-    _for_each(work, range(0, count, chunk), jobs)
+    parts = [order[j::jobs] for j in range(min(jobs, len(order)))]
+    if len(parts) == 1:
+        work(parts[0])
+    else:
+        with ThreadPoolExecutor(jobs) as pool:
+            list(pool.map(work, parts))
     return result
-
-
-def _for_each(work: Callable[[int], None], items: range, jobs: int) -> None:
-    if jobs == 1 or len(items) <= 1:
-        for item in items:
-            work(item)
-        return
-    with ThreadPoolExecutor(jobs) as pool:
-        for _ in pool.map(work, items):
-            pass
 
 
 def cadence_steps(noise: NoisePreset) -> int:
@@ -136,20 +135,17 @@ def _run_kernel(
     noise: NoisePreset,
     seed: int,
     devices: Population,
-    part: slice,
     n_steps: Ints,
     n_stop: Floats | None,
     trace: Trace | None,
-    result: Advance,
-) -> None:
+) -> Advance:
     kept: list[Any] = []  # cffi structs do not keep what they point to alive
 
-    def pointer(ctype: str, array: np.ndarray[Any, Any]) -> Any:
-        view = ffi.from_buffer(
-            ctype, array[part] if array.ndim == 1 and len(array) == len(devices) else array
-        )
-        kept.append(view)
-        return view
+    def pointer(ctype: str, array: np.ndarray[Any, Any] | None) -> Any:
+        if array is None:
+            return ffi.NULL
+        kept.append(ffi.from_buffer(ctype, array))
+        return kept[-1]
 
     p = table.params
     c_table = ffi.new(
@@ -183,18 +179,20 @@ def _run_kernel(
         [pointer("double[]", getattr(devices, f.name)) for f in fields(devices)[:9]]
         + [pointer("int64_t[]", devices.step), pointer("uint32_t[]", devices.device)],
     )
+    done = Advance(steps=np.zeros(len(devices), dtype=np.int64), n_before_1e26=devices.n_1e26.copy())
     lib.jart_run(
         c_table,
         c_walk,
         c_devices,
-        part.stop - part.start,
+        len(devices),
         pointer("int64_t[]", n_steps),
-        ffi.NULL if n_stop is None else pointer("double[]", n_stop),
-        pointer("double[]", result.n_before_1e26),
-        pointer("int64_t[]", result.steps),
-        ffi.NULL if trace is None else pointer("int64_t[]", trace.offset),
-        ffi.NULL if trace is None else ffi.from_buffer("double[]", trace.n_1e26),
+        pointer("double[]", n_stop),
+        pointer("double[]", done.n_before_1e26),
+        pointer("int64_t[]", done.steps),
+        pointer("int64_t[]", None if trace is None else trace.offset),
+        pointer("double[]", None if trace is None else trace.n_1e26),
     )
+    return done
 
 
 def conductances(table: ReadTable, n_1e26: Floats) -> Floats:

@@ -83,16 +83,22 @@ typedef struct {
 } lane_words;
 
 INLINE void philox_lanes(lane_words *c, uint32_t key0, uint32_t key1) {
+    uint32_t *restrict const w0 = c->word[0];
+    uint32_t *restrict const w1 = c->word[1];
+    uint32_t *restrict const w2 = c->word[2];
+    uint32_t *restrict const w3 = c->word[3];
     for (int round = 0; round < 10; round++) {
+        /* One product a loop: the form in which compilers see a vector multiplication. */
+        uint32_t high0[LANES], high1[LANES];
+        FOR_LANES { high0[k] = (uint32_t)(((uint64_t)w0[k] * 0xD2511F53u) >> 32); }
+        FOR_LANES { high1[k] = (uint32_t)(((uint64_t)w2[k] * 0xCD9E8D57u) >> 32); }
         FOR_LANES {
-            const uint64_t p0 = (uint64_t)c->word[0][k] * 0xD2511F53u;
-            const uint64_t p1 = (uint64_t)c->word[2][k] * 0xCD9E8D57u;
-            const uint32_t w0 = (uint32_t)(p1 >> 32) ^ c->word[1][k] ^ key0;
-            const uint32_t w2 = (uint32_t)(p0 >> 32) ^ c->word[3][k] ^ key1;
-            c->word[0][k] = w0;
-            c->word[1][k] = (uint32_t)p1;
-            c->word[2][k] = w2;
-            c->word[3][k] = (uint32_t)p0;
+            const uint32_t low0 = w0[k] * 0xD2511F53u;
+            const uint32_t low1 = w2[k] * 0xCD9E8D57u;
+            w0[k] = high1[k] ^ w1[k] ^ key0;
+            w1[k] = low1;
+            w2[k] = high0[k] ^ w3[k] ^ key1;
+            w3[k] = low0;
         }
         key0 += 0x9E3779B9u;
         key1 += 0xBB67AE85u;

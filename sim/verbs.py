@@ -1,0 +1,153 @@
+"""The verbs of `python -m sim`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import numpy as np
+from tqdm import tqdm
+
+from sim import dataset, dataset_generation, jart_fit, tables
+from sim.command_line import jobs_option
+from sim.device import DeviceArray, whole_steps
+from sim.errors import UserError
+from sim.noise import load_preset, preset_names
+from sim.stepper import DT_S, Trace
+from sim.units import NM
+
+MODELS = {jart_fit.NAME: jart_fit.DESCRIPTION}
+
+model_option = click.option(
+    "--model",
+    type=click.Choice(sorted(MODELS)),
+    default=jart_fit.NAME,
+    show_default=True,
+    help="Device model.",
+)
+noise_option = click.option(
+    "--noise", default="ouroboros", show_default=True, help="Noise preset (see 'presets') or a .toml file."
+)
+cadence_option = click.option("--cadence", "cadence_s", type=float, help="Noise cadence in s [the preset's].")
+seed_option = click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
+output_option = click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
+
+
+@click.group()
+def main() -> None:
+    """Memristor physics: state rates, pulses on noisy devices, the training data set."""
+
+
+@main.command()
+def models() -> None:
+    """List the device models."""
+    for name, description in sorted(MODELS.items()):
+        click.echo(f"{name:12} {description}")
+
+
+@main.command()
+def presets() -> None:
+    """List the noise presets with their sources."""
+    for name in preset_names():
+        preset = load_preset(name)
+        click.echo(f"{name:12} cadence {preset.cadence_s:g} s: {preset.source}")
+
+
+@main.command()
+@click.argument("points", type=click.Path(path_type=Path))
+@model_option
+@output_option
+def rates(points: Path, model: str, output: Path) -> None:
+    """Current and state rate at the POINTS of a CSV file with columns V,r_nm,l_nm,N (V, nm, nm, 1e26 m^-3).
+
+    Writes the same columns plus I,T,dNdt,G_read (A, K, 1e26 m^-3 s^-1, S).
+    """
+    columns = tables.read_csv(points, ("V", "r_nm", "l_nm", "N"))
+    v, r, l, n = (columns[name] for name in ("V", "r_nm", "l_nm", "N"))
+    i, state = jart_fit.rates(v, r * NM, l * NM, n)
+    g = jart_fit.read_conductance(n)
+    results = {**columns, "I": i, "T": state.t_K, "dNdt": state.dn_dt_1e26_s, "G_read": g}
+    tables.write_csv(output, results)
+
+
+@main.command()
+@model_option
+@click.option("--voltage", "v_V", type=float, required=True, help="Pulse voltage in V; < 0 SET, > 0 RESET.")
+@click.option("--width", "width_s", type=float, required=True, help="Pulse width in s.")
+@click.option("--g-start", "g_start_S", type=float, required=True, help="Start conductance in S.")
+@click.option("--noise", default="none", show_default=True, help="Noise preset or a .toml file.")
+@cadence_option
+@seed_option
+@click.option("--devices", type=click.IntRange(min=1, max=100_000), default=1, show_default=True)
+@click.option(
+    "--points", type=click.IntRange(min=1), default=1000, show_default=True, help="Most rows a device."
+)
+@jobs_option
+@output_option
+def pulse(
+    model: str,
+    v_V: float,
+    width_s: float,
+    g_start_S: float,
+    noise: str,
+    cadence_s: float | None,
+    seed: int,
+    devices: int,
+    points: int,
+    jobs: int | None,
+    output: Path,
+) -> None:
+    """Trajectories of one pulse on fresh devices: a CSV file with columns device,t,N,G (s, 1e26 m^-3, S)."""
+    array = DeviceArray(devices, load_preset(noise, cadence_s), seed, g_start_S, jobs=jobs)
+    steps = int(whole_steps(np.array([width_s]))[0])
+    if steps * devices > 200_000_000:
+        raise UserError(
+            f"{devices} devices x {steps} steps need too much memory; use fewer devices at a time"
+        )
+    n_steps = np.full(devices, steps, dtype=np.int64)
+    start = array.population.n_1e26.copy()
+    trace = Trace.for_steps(n_steps)
+    array.advance(v_V, n_steps, trace=trace)
+    n = np.column_stack([start, trace.n_1e26.reshape(devices, steps)])
+    shown = np.unique(np.rint(np.linspace(0, steps, min(points, steps) + 1)).astype(np.int64))
+    tables.write_csv(
+        output,
+        {
+            "device": np.repeat(np.arange(devices), len(shown)),
+            "t": np.tile(shown * DT_S, devices),
+            "N": n[:, shown].ravel(),
+            "G": jart_fit.read_conductance(n[:, shown]).ravel(),
+        },
+    )
+
+
+@main.command(name="dataset")
+@click.option("--pairs", type=click.IntRange(min=10), default=10_000, show_default=True)
+@noise_option
+@cadence_option
+@seed_option
+@click.option("--force", is_flag=True, help="Replace a data set made with other parameters.")
+@jobs_option
+@output_option
+def dataset_verb(
+    pairs: int,
+    noise: str,
+    cadence_s: float | None,
+    seed: int,
+    force: bool,
+    jobs: int | None,
+    output: Path,
+) -> None:
+    """Generate the training data set (HDF5). An interrupted run continues where it stopped."""
+    params = dataset.DatasetParams(pairs=pairs, seed=seed, noise=load_preset(noise, cadence_s))
+    if output.exists() and not force:
+        if dataset.parameters_sha256(output) == params.sha256():
+            click.echo(f"{output}: already there with these parameters")
+            return
+        raise UserError(f"{output} was made with other parameters; choose another name or pass --force")
+    with tqdm(total=pairs, unit="pair", desc="data set") as bar:
+        made = dataset_generation.generate(output, params, jobs, bar.update)
+    click.echo(
+        f"{output}: {len(made)} pairs, {made.history_offset[-1]} history knots, {made.redrawn} pairs redrawn"
+        f" (target out of reach), noise '{params.noise.name}' every {params.noise.cadence_s:g} s"
+    )
