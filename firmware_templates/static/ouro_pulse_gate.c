@@ -1,0 +1,54 @@
+#include "ouro_pulse_gate.h"
+
+#include <stdbool.h>
+
+/* Any two values may come from damaged hardware: 64 bits keep the difference. */
+static bool is_within(int64_t a, int64_t b, int64_t tolerance)
+{
+    const int64_t difference = a - b;
+
+    return (difference <= tolerance) && (difference >= -tolerance);
+}
+
+static bool is_voltage_allowed(ouro_direction_t direction, int32_t v_uV)
+{
+    const bool set_ok = (direction == OURO_SET) && (v_uV < 0) && (v_uV >= -OURO_LIMIT_V_uV);
+    const bool reset_ok = (direction == OURO_RESET) && (v_uV > 0) && (v_uV <= OURO_LIMIT_V_uV);
+
+    return set_ok || reset_ok;
+}
+
+int32_t ouro_gate_voltage_uV(ouro_direction_t direction)
+{
+    return (direction == OURO_SET) ? OURO_V_SET_uV : OURO_V_RESET_uV;
+}
+
+ouro_status_t ouro_gate_check(const ouro_pulse_t *pulse, int32_t v_uV, uint16_t pulses_given)
+{
+    const uint32_t ticks = pulse->width_ticks;
+    ouro_status_t status = OURO_OK;
+
+    if (!is_within(v_uV, ouro_gate_voltage_uV(pulse->direction), OURO_V_TOLERANCE_uV)) {
+        status = OURO_ERR_VOLTAGE;
+    } else if (!is_voltage_allowed(pulse->direction, v_uV)) {
+        status = OURO_ERR_LIMIT_VOLTAGE;
+    } else if ((ticks < (uint32_t)OURO_MIN_ticks) || (ticks > (uint32_t)OURO_LIMIT_PULSE_ticks)) {
+        status = OURO_ERR_LIMIT_WIDTH;
+    } else if (pulses_given >= OURO_LIMIT_ITERATIONS) {
+        status = OURO_ERR_LIMIT_PULSES;
+    }
+    return status;
+}
+
+ouro_status_t ouro_gate_check_given(const ouro_pulse_t *pulse, uint32_t ticks_given, int32_t v_after_uV)
+{
+    const uint32_t asked = pulse->width_ticks;
+    ouro_status_t status = OURO_OK;
+
+    if (!is_within(v_after_uV, 0, OURO_V_TOLERANCE_uV)) {
+        status = OURO_ERR_VOLTAGE;
+    } else if (!is_within(ticks_given, asked, OURO_WIDTH_TOLERANCE(asked))) {
+        status = OURO_ERR_PULSE_LENGTH;
+    }
+    return status;
+}
