@@ -1,0 +1,168 @@
+"""Every outcome on faultless hardware; the `rig` fixture checks the safety rules after each test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import chain, repeat
+from typing import Any
+
+import pytest
+
+START_nS = 150_400
+
+
+def readings(first: Iterable[int], then: int) -> Callable[[], int]:
+    """ADC codes of `first` conductances, then `then` for ever [nS]."""
+    codes = (g_nS // 160 for g_nS in chain(first, repeat(then)))
+    return lambda: next(codes)
+
+
+def test_one_shot_is_one_read_and_one_pulse(rig: Any) -> None:
+    rig.script("OK", -1, 1234)
+    assert rig.start() == "BUSY"
+    assert rig.run(readings([START_nS], 0)) == "OK"
+    assert rig.pulses == [(rig.V_RESET_uV, 1234)]
+    result = rig.result()
+    assert (result["iterations"], result["pulses"]) == (1, 1)
+    assert (result["g_start_nS"], result["g_last_nS"]) == (START_nS, START_nS)
+    assert (result["direction"], result["last_ticks"], result["total_ticks"]) == (-1, 1234, 1234)
+
+
+def test_set_pulses_are_negative(rig: Any) -> None:
+    rig.start()
+    assert rig.run(readings([], START_nS)) == "OK"
+    assert rig.pulses == [(rig.V_SET_uV, 1000)]
+
+
+def test_no_pulse_needed(rig: Any) -> None:
+    rig.script("NO_PULSE_NEEDED", 0, 0)
+    rig.start()
+    assert rig.run(readings([], START_nS)) == "NO_PULSE_NEEDED"
+    assert rig.pulses == []
+
+
+def test_the_outcome_is_reported_again_until_the_next_start(rig: Any) -> None:
+    assert rig.step() == "IDLE"
+    rig.start()
+    assert rig.run(readings([], START_nS)) == "OK"
+    assert [rig.step(), rig.step()] == ["OK", "OK"]
+    assert rig.abort() == "OK"
+    assert rig.start() == "BUSY"
+    assert rig.result()["g_start_nS"] == -1
+    assert rig.run(readings([], START_nS)) == "OK"
+    assert rig.init() == "IDLE"
+
+
+@pytest.mark.parametrize("tolerance", [{"tolerance_nS": 4000}, {"tolerance_permille": 20}])
+def test_write_and_verify_stops_within_tolerance(rig: Any, tolerance: dict[str, int]) -> None:
+    rig.start(rig.WRITE_VERIFY, **tolerance)
+    assert rig.run(readings([START_nS, 190_000, 215_500, 216_160], 0)) == "CONVERGED"
+    result = rig.result()
+    assert (result["iterations"], result["pulses"]) == (3, 3)
+    assert (result["g_start_nS"], result["g_last_nS"]) == (START_nS, 216_160)
+    assert result["total_ticks"] == 3000
+
+
+def test_either_tolerance_suffices(rig: Any) -> None:
+    rig.start(rig.WRITE_VERIFY, tolerance_nS=1, tolerance_permille=100)
+    assert rig.run(readings([], 200_000)) == "CONVERGED"
+    assert rig.result()["pulses"] == 0
+
+
+def test_tolerance_limits_are_inclusive(rig: Any) -> None:
+    rig.start(rig.WRITE_VERIFY, target_nS=220_000, tolerance_nS=4_000)
+    assert rig.run(readings([215_840], 216_000)) == "CONVERGED"
+    assert rig.result()["pulses"] == 1
+
+
+def test_not_converged_after_the_last_iteration(rig: Any) -> None:
+    rig.start(rig.WRITE_VERIFY, tolerance_nS=10, max_iterations=3)
+    assert rig.run(readings([], START_nS)) == "ERR_NOT_CONVERGED"
+    assert (rig.result()["iterations"], rig.result()["pulses"]) == (3, 3)
+
+
+def test_zero_tolerance_gives_every_iteration_even_on_target(rig: Any) -> None:
+    rig.start(rig.WRITE_VERIFY, max_iterations=20)
+    assert rig.run(readings([], 220_000)) == "OK"
+    assert rig.result()["pulses"] == 20
+
+
+def test_iterations_without_a_pulse_count(rig: Any) -> None:
+    rig.script("NO_PULSE_NEEDED", 0, 0)
+    rig.start(rig.WRITE_VERIFY, tolerance_nS=10, max_iterations=4, stuck_pulses=1)
+    assert rig.run(readings([], START_nS)) == "ERR_NOT_CONVERGED"
+    assert (rig.result()["iterations"], rig.result()["pulses"]) == (4, 0)
+
+
+def test_stuck_after_consecutive_pulses_without_effect(rig: Any) -> None:
+    rig.start(rig.WRITE_VERIFY, tolerance_nS=10, max_iterations=20, stuck_pulses=3, stuck_move_nS=1000)
+    moved_once = [START_nS, START_nS + 480, START_nS + 960, START_nS + 2080]
+    assert rig.run(readings(moved_once, START_nS + 2400)) == "ERR_STUCK"
+    assert rig.result()["pulses"] == 6  # two without effect, one with, three without
+
+
+def test_moving_the_wrong_way_is_being_stuck(rig: Any) -> None:
+    rig.start(rig.WRITE_VERIFY, tolerance_nS=10, stuck_pulses=2, stuck_move_nS=1000)
+    assert rig.run(readings([200_000, 190_000, 180_000], 0)) == "ERR_STUCK"
+
+
+def test_small_corrections_say_nothing_about_being_stuck(rig: Any) -> None:
+    rig.start(rig.WRITE_VERIFY, tolerance_nS=10, max_iterations=6, stuck_pulses=2, stuck_move_nS=1000)
+    assert rig.run(readings([], 220_000 - 1920)) == "ERR_NOT_CONVERGED"
+
+
+def test_a_stuck_count_ends_with_its_program(rig: Any) -> None:
+    for _ in range(2):
+        rig.start(rig.WRITE_VERIFY, tolerance_nS=10, max_iterations=2, stuck_pulses=3)
+        assert rig.run(readings([], START_nS)) == "ERR_NOT_CONVERGED"
+
+
+@pytest.mark.parametrize("adc_code", [0, 4095])
+def test_saturated_reads_end_the_program(rig: Any, adc_code: int) -> None:
+    rig.start(rig.WRITE_VERIFY, tolerance_nS=10)
+    assert rig.run(readings([START_nS], adc_code * 160)) == "ERR_READ_SATURATED"
+    assert rig.result()["pulses"] == 1
+
+
+@pytest.mark.parametrize(
+    ("request_fields", "status"),
+    [
+        ({"mode": 2}, "ERR_ARGUMENT"),
+        ({"mode": -1}, "ERR_ARGUMENT"),
+        ({"tolerance_nS": -1}, "ERR_ARGUMENT"),
+        ({"tolerance_permille": 1001}, "ERR_ARGUMENT"),
+        ({"max_iterations": 0}, "ERR_ARGUMENT"),
+        ({"max_iterations": 21}, "ERR_ARGUMENT"),
+        ({"stuck_move_nS": -1}, "ERR_ARGUMENT"),
+        ({"stuck_move_nS": 559_301}, "ERR_ARGUMENT"),
+        ({"target_nS": 94_449}, "ERR_TARGET_RANGE"),
+        ({"target_nS": 559_301}, "ERR_TARGET_RANGE"),
+        ({"target_nS": -(2**31)}, "ERR_TARGET_RANGE"),
+    ],
+)
+def test_bad_requests_are_refused(rig: Any, request_fields: dict[str, int], status: str) -> None:
+    assert rig.start(**request_fields) == status
+    assert rig.step() == status
+    assert rig.pulses == []
+
+
+def test_the_predictor_may_refuse(rig: Any) -> None:
+    rig.script("ERR_TARGET_RANGE", 0, 0)
+    rig.start()
+    assert rig.run(readings([], START_nS)) == "ERR_TARGET_RANGE"
+    assert rig.pulses == []
+
+
+def test_null_pointers(rig: Any) -> None:
+    assert rig.lib.rig_null_calls() == 0xFF
+    assert rig.names[rig.lib.rig_start_null(rig.lockstep, 0)] == "ERR_NULL"
+    assert rig.step() == "ERR_NULL"
+
+
+def test_default_requests_are_valid(rig: Any) -> None:
+    assert rig.names[rig.lib.rig_check_default_requests(rig.TARGET_nS)] == "OK"
+    assert rig.names[rig.lib.rig_check_default_requests(1)] == "ERR_TARGET_RANGE"
+
+
+def test_a_controller_is_small(rig: Any) -> None:
+    assert rig.lib.rig_controller_size() <= 160  # bytes on a 64-bit host
