@@ -1,8 +1,8 @@
 """Generates the paper's data set (section II-B) on all cores, resumably.
 
 For each pair of random conductances a fresh noisy device is pulsed in 10 ns steps until the target lies
-between two consecutive conductances; the closer one is `g_end_S`, the time to it `t_pulse_s`, signed: + SET, - RESET.
-The history G(t) is recorded for twice that time. Chunk k draws its pairs and devices from streams of its own,
+between two consecutive conductances; the closer one is `g_end_S`, the time to it `t_pulse_s`, signed: + SET,
+- RESET. The history G(t) is recorded for twice that time. Chunk k draws its pairs and devices from streams of its own,
 so the data set does not depend on workers or interruptions.
 """
 
