@@ -1,4 +1,4 @@
-"""Boards: `firmware_templates/boards/NAME/board.toml`, validated, and what each means to bench and firmware."""
+"""Boards: `firmware_templates/boards/NAME/board.toml`, validated, and what it means to the bench."""
 
 from __future__ import annotations
 

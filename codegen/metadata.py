@@ -1,6 +1,6 @@
 """The scaling metadata inside a network file: one `metadata_props` entry `ouroboros` holding JSON.
 
-It says what the numbers that go into and come out of the network mean (docs/architecture.md, "The network file").
+It says what the numbers that go into and come out of the network mean (docs/architecture.md).
 Everything is validated on the way in and on the way out, so that the rest of codegen may trust it.
 """
 

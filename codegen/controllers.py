@@ -1,0 +1,216 @@
+"""Many compiled C controllers in lockstep on one simulated bench: the firmware's own loop, thousands at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cffi
+import numpy as np
+import numpy.typing as npt
+
+from codegen.status import Status
+from firmware_templates import HOST
+from sim.bench import Bench
+from sim.closed_loop import ProgramTrace
+from sim.errors import UserError
+from sim.units import Ints
+
+Int32s = npt.NDArray[np.int32]
+
+ONE_SHOT = 0
+WRITE_VERIFY = 1
+
+
+@dataclass(frozen=True)
+class Request:
+    """What every controller is asked to do; fields and ranges as in `ouro_request_t`.
+
+    Write-and-verify with both tolerances 0 always gives `max_iterations` iterations.
+    """
+
+    mode: int = WRITE_VERIFY
+    tolerance_nS: int = 0
+    tolerance_permille: int = 0
+    max_iterations: int = 20
+    stuck_pulses: int = 0
+    stuck_move_nS: int = 1000
+
+
+@dataclass(frozen=True)
+class ControllerRun:
+    """The controllers' own results, (n,) each, and what the bench saw.
+
+    `trace` has one row per iteration asked for; after a device's last iteration its read is repeated and its
+    direction is 0. `unsafe` counts controllers that broke a safety rule or did not end in the safe state.
+    """
+
+    trace: ProgramTrace
+    status: Int32s
+    iterations: Int32s
+    pulses: Int32s
+    g_start_nS: Int32s
+    g_last_nS: Int32s
+    total_ticks: Ints
+    unsafe: int
+
+
+class ControllerBank:
+    """The C controllers of one host library (`firmware_templates/host/ouro_lockstep.h`)."""
+
+    def __init__(self, library: Path) -> None:
+        """Load a host library.
+
+        Raises:
+            UserError: the file is not one.
+        """
+        try:
+            self._lib: Any = _ffi().dlopen(str(library.resolve()))
+            self._new = self._lib.ouro_lockstep_new
+        except (OSError, AttributeError):
+            raise UserError(
+                f"{library} is not a host library with the pulse controller; build it again"
+            ) from None
+
+    def one_shot(self, bench: Bench, g_target_nS: Ints) -> ControllerRun:
+        """One read and one pulse per device, then one read that the controllers do not see."""
+        run = self.run(bench, g_target_nS, Request(mode=ONE_SHOT, max_iterations=1))
+        run.trace.g_read_nS[1] = bench.read_nS()
+        return run
+
+    def write_and_verify(self, bench: Bench, g_target_nS: Ints, iterations: int) -> ControllerRun:
+        """Always `iterations` iterations, as in `sim.closed_loop.write_and_verify`."""
+        return self.run(bench, g_target_nS, Request(max_iterations=iterations))
+
+    def run(self, bench: Bench, g_target_nS: npt.ArrayLike, request: Request) -> ControllerRun:
+        """Program every device of `bench` towards `g_target_nS` (scalar or (n,)) until all controllers end."""
+        lockstep = _Lockstep(self._lib, len(bench))
+        try:
+            targets = np.broadcast_to(np.asarray(g_target_nS, dtype=np.int64), (len(bench),)).copy()
+            lockstep.start(targets, request)
+            trace = _serve(lockstep, bench, targets, request.max_iterations)
+            return lockstep.results(trace)
+        finally:
+            lockstep.close()
+
+
+def _serve(lockstep: _Lockstep, bench: Bench, g_target_nS: Ints, iterations: int) -> ProgramTrace:
+    """Be the bench of all controllers until none waits any more; returns what happened."""
+    n = len(bench)
+    reads = np.full((iterations + 1, n), -1, dtype=np.int64)
+    directions = np.zeros((iterations, n), dtype=np.int8)
+    ticks = np.zeros((iterations, n), dtype=np.int64)
+    reads_made = np.zeros(n, dtype=np.int64)
+    while lockstep.step_all():
+        index, v_uV, width_ticks = lockstep.waiting_pulses()
+        if len(index):
+            given = bench.pulse(v_uV, width_ticks, index)
+            directions[reads_made[index] - 1, index] = np.where(v_uV < 0, 1, -1)
+            ticks[reads_made[index] - 1, index] = given
+            lockstep.serve_pulses(index, given)
+        index = lockstep.waiting_reads()
+        if len(index):
+            codes = bench.read_codes(index)
+            reads[reads_made[index], index] = bench.params.code_to_nS(codes)
+            reads_made[index] += 1
+            lockstep.serve_reads(index, codes)
+    for k in range(1, iterations + 1):
+        reads[k] = np.where(k < reads_made, reads[k], reads[k - 1])
+    return ProgramTrace(
+        g_target_nS=g_target_nS,
+        g_read_nS=reads,
+        g_end_S=bench.devices.g_S,
+        direction=directions,
+        ticks=ticks,
+    )
+
+
+class _Lockstep:
+    """Array view of one `ouro_lockstep_t`."""
+
+    def __init__(self, lib: Any, n: int) -> None:
+        self._lib, self._n = lib, n
+        self._self = lib.ouro_lockstep_new(n)
+        if self._self == _ffi().NULL:
+            raise UserError(f"not enough memory for {n} controllers")
+        self._columns = [np.empty(n, dtype=np.int64) for _ in range(3)]
+
+    def close(self) -> None:
+        self._lib.ouro_lockstep_free(self._self)
+
+    def start(self, g_target_nS: Ints, request: Request) -> None:
+        """Start all controllers. A refused request is a result like any other."""
+        r = request
+        if not 1 <= r.max_iterations < 2**16:
+            raise UserError(f"max_iterations = {r.max_iterations} is outside 1 .. 65535")
+        for i, target in enumerate(g_target_nS.tolist()):
+            self._lib.ouro_lockstep_start(
+                self._self,
+                i,
+                r.mode,
+                target,
+                r.tolerance_nS,
+                r.tolerance_permille,
+                r.max_iterations,
+                r.stuck_pulses,
+                r.stuck_move_nS,
+            )
+
+    def step_all(self) -> int:
+        return int(self._lib.ouro_lockstep_step_all(self._self))
+
+    def waiting_reads(self) -> Ints:
+        """Indices of the controllers that wait for a read."""
+        return self._waiting(self._lib.OURO_WAIT_READ)[0]
+
+    def waiting_pulses(self) -> tuple[Ints, Ints, Ints]:
+        """Indices, voltages [uV] and widths [ticks] of the pulses asked for."""
+        return self._waiting(self._lib.OURO_WAIT_PULSE)
+
+    def _waiting(self, kind: int) -> tuple[Ints, Ints, Ints]:
+        pointers = [_pointer("int64_t *", column) for column in self._columns]
+        count = self._lib.ouro_lockstep_waiting(self._self, kind, *pointers)
+        index, v_uV, ticks = (column[:count].copy() for column in self._columns)
+        return index, v_uV, ticks
+
+    def serve_reads(self, index: Ints, codes: Ints) -> None:
+        arrays = (_pointer("int64_t *", index), _pointer("int64_t *", codes))
+        self._lib.ouro_lockstep_serve_reads(self._self, len(index), *arrays)
+
+    def serve_pulses(self, index: Ints, ticks_given: Ints) -> None:
+        arrays = (_pointer("int64_t *", index), _pointer("int64_t *", ticks_given))
+        self._lib.ouro_lockstep_serve_pulses(self._self, len(index), *arrays)
+
+    def results(self, trace: ProgramTrace) -> ControllerRun:
+        fields = [np.empty(self._n, dtype=np.int32) for _ in range(7)]
+        longs = [np.empty(self._n, dtype=np.int64) for _ in range(2)]
+        pointers = [_pointer("int32_t *", a) for a in fields] + [_pointer("int64_t *", a) for a in longs]
+        self._lib.ouro_lockstep_results(self._self, *pointers)
+        unsafe = sum(
+            self._lib.ouro_lockstep_violations(self._self, i) != 0
+            or not self._lib.ouro_lockstep_is_safe(self._self, i)
+            for i in range(self._n)
+        )
+        status, _, iterations, pulses, g_start_nS, g_last_nS, _ = fields
+        return ControllerRun(trace, status, iterations, pulses, g_start_nS, g_last_nS, longs[1], unsafe)
+
+
+def status_counts(run: ControllerRun) -> dict[str, int]:
+    """How many controllers ended how, by status name."""
+    values, counts = np.unique(run.status, return_counts=True)
+    return {Status(int(v)).name: int(c) for v, c in zip(values, counts, strict=True)}
+
+
+def _pointer(kind: str, array: npt.NDArray[Any]) -> Any:
+    return _ffi().cast(kind, _ffi().from_buffer(array))
+
+
+@cache
+def _ffi() -> Any:
+    """The declarations of `ouro_lockstep.h`, which has no preprocessor lines that matter."""
+    ffi = cffi.FFI()
+    header = (HOST / "ouro_lockstep.h").read_text(encoding="utf-8")
+    ffi.cdef("\n".join(line for line in header.splitlines() if not line.startswith("#")))
+    return ffi

@@ -1,0 +1,52 @@
+"""How far the integer model is from the float network, layer by layer: the report beside the firmware."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from codegen.calibration import CalibrationPairs
+from codegen.folding import FoldedNetwork
+from codegen.qmodel import QuantizedModel
+from codegen.reference import ReferencePredictor
+
+
+def precision_report(folded: FoldedNetwork, model: QuantizedModel, pairs: CalibrationPairs) -> dict[str, Any]:
+    """Errors on the calibration pairs, as JSON values.
+
+    Errors are in the float network's numbers; `of_largest` and `of_full_scale` relate them to the layer's
+    largest magnitude and to the output's range (linear_s: largest magnitude; log10_s: highest minus lowest).
+    """
+    start, delta = pairs.g_start_nS, pairs.g_target_nS - pairs.g_start_nS
+    floats = folded.activations(start, delta)
+    integers = ReferencePredictor(model).activations(start, delta)
+    layers = []
+    for layer, bounds, y, y_q in zip(model.layers, model.accumulators, floats, integers, strict=True):
+        bits = np.array(layer.output_bits if layer.output_bits is not None else layer.accumulator_bits)
+        error, largest = float(np.abs(np.ldexp(y_q, -bits) - y).max()), float(np.abs(y).max())
+        layers.append(
+            {
+                "rows": layer.rows,
+                "columns": layer.columns,
+                "max_error": _digits(error),
+                "max_error_of_largest": _digits(error / largest if largest else 0.0),
+                "accumulator_min": int(bounds.lowest.min()),
+                "accumulator_max": int(bounds.highest.max()),
+            }
+        )
+    y, bits = floats[-1][:, 0], model.layers[-1].accumulator_bits[0]
+    error = np.ldexp(integers[-1][:, 0], -bits) - y
+    full_scale = float(np.abs(y).max() if model.encoding == "linear_s" else np.ptp(y)) or 1.0
+    return {
+        "calibration": pairs.source,
+        "pairs": len(start),
+        "layers": layers,
+        "output_max_error_of_full_scale": _digits(float(np.abs(error).max()) / full_scale),
+        "output_rms_error_of_full_scale": _digits(float(np.sqrt(np.mean(error**2))) / full_scale),
+    }
+
+
+def _digits(value: float) -> float:
+    """Four digits: more would depend on the summation order of the machine's BLAS."""
+    return float(f"{value:.3e}")

@@ -1,0 +1,191 @@
+"""The integer model (IR): everything that decides what the firmware computes, as immutable validated values.
+
+It is saved as JSON, interpreted by `reference.py` and rendered to C by `render.py`. A `QuantizedModel` that
+exists is valid: shapes agree, shifts are in range and no accumulator can overflow.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field, ValidationError, model_validator
+
+from codegen.fixed import INT16_MAX, INT16_MIN, INT32_MAX, rshift_round
+from codegen.proof import IntegerLayer, Interval, prove_accumulators
+from codegen.validation import StrictModel, first_problem
+from sim.errors import UserError
+
+INPUT_FRACTION_BITS = 15
+
+Int16 = Annotated[int, Field(ge=-INT16_MAX, le=INT16_MAX)]
+Int32 = Annotated[int, Field(ge=-INT32_MAX, le=INT32_MAX)]
+FractionBits = Annotated[int, Field(ge=-200, le=200)]
+Ticks = Annotated[int, Field(ge=1, le=INT32_MAX)]
+
+
+class InputStage(StrictModel):
+    """`x_q = sat16(rshift_round(value_nS - offset_nS, shift))` for values within lowest_nS .. highest_nS."""
+
+    name: Literal["g_start_S", "delta_g_S"]
+    lowest_nS: Int32
+    highest_nS: Int32
+    offset_nS: Int32
+    shift: Annotated[int, Field(ge=1, le=30)]
+
+    @model_validator(mode="after")
+    def _must_not_overflow(self) -> InputStage:
+        if self.lowest_nS >= self.highest_nS:
+            raise ValueError("lowest_nS must be below highest_nS")
+        reach = max(abs(self.lowest_nS - self.offset_nS), abs(self.highest_nS - self.offset_nS))
+        if reach + (1 << (self.shift - 1)) > INT32_MAX:
+            raise ValueError("value - offset can overflow int32")
+        return self
+
+    def interval(self) -> tuple[int, int]:
+        """Lowest and highest x_q."""
+        lowest = rshift_round(self.lowest_nS - self.offset_nS, self.shift)
+        highest = rshift_round(self.highest_nS - self.offset_nS, self.shift)
+        return max(lowest, INT16_MIN), min(highest, INT16_MAX)
+
+
+class QuantizedLayer(StrictModel):
+    """`y = sat16(rshift_round(bias + weights @ x, shift))`, at least 0 with ReLU.
+
+    Row r's accumulator counts in 2**-accumulator_bits[r], its output in 2**-output_bits[r] of the float
+    network's numbers; the shift is the difference. The output layer keeps its accumulator: no output_bits.
+    """
+
+    weights: tuple[tuple[Int16, ...], ...]
+    bias: tuple[Int32, ...]
+    relu: bool
+    accumulator_bits: tuple[FractionBits, ...]
+    output_bits: tuple[FractionBits, ...] | None
+
+    @model_validator(mode="after")
+    def _shapes_must_agree(self) -> QuantizedLayer:
+        rows = len(self.weights)
+        if rows == 0 or not self.weights[0] or len({len(row) for row in self.weights}) != 1:
+            raise ValueError("weights must be a matrix")
+        per_row = (self.bias, self.accumulator_bits, self.output_bits or self.bias)
+        if any(len(values) != rows for values in per_row):
+            raise ValueError("bias and fraction bits need one entry per row of the weights")
+        if self.output_bits is not None and not all(1 <= shift <= 30 for shift in self.shift):
+            raise ValueError("accumulator_bits - output_bits must be 1 .. 30 in every row")
+        return self
+
+    @property
+    def rows(self) -> int:
+        """Number of outputs."""
+        return len(self.weights)
+
+    @property
+    def columns(self) -> int:
+        """Number of inputs."""
+        return len(self.weights[0])
+
+    @property
+    def shift(self) -> tuple[int, ...]:
+        """Right shift of every row; empty in the output layer."""
+        if self.output_bits is None:
+            return ()
+        return tuple(a - y for a, y in zip(self.accumulator_bits, self.output_bits, strict=True))
+
+    def arrays(self) -> IntegerLayer:
+        """The layer as int64 arrays."""
+        return IntegerLayer(
+            weights=np.array(self.weights, dtype=np.int64),
+            bias=np.array(self.bias, dtype=np.int64),
+            shift=np.array(self.shift, dtype=np.int64) if self.shift else None,
+            relu=self.relu,
+        )
+
+
+class Decode(StrictModel):
+    """From the output accumulator to ticks (linear_s) or to log2(ticks) in Q16 (log10_s):
+    `rshift_round(|acc| * multiplier, shift)`, for log10_s with acc's sign."""
+
+    multiplier: Annotated[int, Field(ge=1, le=INT32_MAX)]
+    shift: Annotated[int, Field(ge=1, le=62)]
+
+
+class QuantizedModel(StrictModel):
+    """The whole predictor in integers."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    encoding: Literal["linear_s", "log10_s"]
+    g_min_nS: Int32
+    g_max_nS: Int32
+    timer_Hz: Ticks
+    min_ticks: Ticks
+    max_ticks: Ticks
+    inputs: tuple[InputStage, InputStage]
+    layers: tuple[QuantizedLayer, ...]
+    decode: Decode
+
+    @model_validator(mode="after")
+    def _must_be_sound(self) -> QuantizedModel:
+        start, delta = self.inputs
+        span_nS = self.g_max_nS - self.g_min_nS
+        if not 0 < self.g_min_nS < self.g_max_nS or self.min_ticks > self.max_ticks:
+            raise ValueError("the window and the timer's range must be ordered")
+        if (start.name, start.lowest_nS, start.highest_nS) != ("g_start_S", self.g_min_nS, self.g_max_nS):
+            raise ValueError("the first input must be g_start_S over the window")
+        if (delta.name, delta.lowest_nS, delta.highest_nS) != ("delta_g_S", -span_nS, span_nS):
+            raise ValueError("the second input must be delta_g_S over the window's span")
+        if not self.layers or self.layers[0].columns != 2 or self.layers[-1].rows != 1:
+            raise ValueError("the layers must lead from two inputs to one output")
+        if any(b.columns != a.rows for a, b in pairwise(self.layers)):
+            raise ValueError("a layer's inputs must be the outputs of the one before")
+        if [layer.output_bits is None for layer in self.layers] != [False] * (len(self.layers) - 1) + [True]:
+            raise ValueError("exactly the last layer must keep its accumulator")
+        if self.layers[-1].relu:
+            raise ValueError("the output layer must not have a ReLU")
+        self.accumulators  # noqa: B018 - raises where an accumulator can overflow
+        return self
+
+    @cached_property
+    def accumulators(self) -> tuple[Interval, ...]:
+        """Proven bounds of every layer's accumulators."""
+        ends = np.array([stage.interval() for stage in self.inputs], dtype=np.int64)
+        layers = [layer.arrays() for layer in self.layers]
+        return prove_accumulators(layers, Interval(ends[:, 0], ends[:, 1]))
+
+    @property
+    def topology(self) -> str:
+        """Layer widths, such as 2-32-64-32-1."""
+        return "-".join(str(n) for n in [self.layers[0].columns, *(layer.rows for layer in self.layers)])
+
+    @property
+    def buffer_length(self) -> int:
+        """Activations the firmware holds at most at a time: the widest layer's inputs."""
+        return max(layer.columns for layer in self.layers)
+
+    def table_bytes(self) -> int:
+        """Flash taken by weights, biases and shifts."""
+        return sum(layer.rows * (2 * layer.columns + 4) + len(layer.shift) for layer in self.layers)
+
+    def to_json(self) -> str:
+        """Exact and stable: equal models give equal text; one row of numbers a line."""
+        text = self.model_dump_json(by_alias=True, indent=1)
+        return re.sub(r"\[\s+(-?\d+(?:,\s+-?\d+)*)\s+\]", _on_one_line, text) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, source: Path | str = "integer model") -> QuantizedModel:
+        """Parse and validate.
+
+        Raises:
+            UserError: not JSON, or not a sound model; the first problem.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise UserError(f"{source}: {first_problem(error)}") from None
+
+
+def _on_one_line(match: re.Match[str]) -> str:
+    return "[" + re.sub(r",\s+", ", ", match.group(1)) + "]"

@@ -1,0 +1,163 @@
+"""From a float network to the integer model: scales, rounding, and the search for the best number of bits.
+
+Weights and activations are int16, accumulators int32. Every row of weights has its own power-of-two scale, as
+large as int16 and the accumulator's proof allow; every activation has its own too, from its largest value on
+the calibration pairs. Sums of 16 x 16-bit products need more than 32 bits, so that bits of activations are traded
+against bits of weights: the search gives away up to `MAX_DROP` bits of a layer's activations where that lowers
+the error of the network's output.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from codegen.boards import Board
+from codegen.calibration import CalibrationPairs
+from codegen.fixed import INT16_MAX, INT32_MAX, Int64Array
+from codegen.folding import FoldedNetwork, decode_constants, fold, window_nS
+from codegen.onnx_import import FloatArray, FloatLayer, FloatNetwork
+from codegen.proof import Interval, accumulator_bounds, fits_accumulator, output_interval
+from codegen.qmodel import INPUT_FRACTION_BITS, QuantizedLayer, QuantizedModel
+from codegen.reference import ReferencePredictor
+from sim.errors import UserError
+
+HEADROOM = 1.02  # calibration pairs need not hit the largest activation
+LIVELY = 1 / 64  # an activation is scaled as if it reached at least this fraction of its layer's largest
+MAX_DROP = 2
+MAX_SHIFT = 30
+SEARCH_PAIRS = 2048
+
+
+def quantize(network: FloatNetwork, board: Board, pairs: CalibrationPairs) -> QuantizedModel:
+    """The integer model of `network` for `board`.
+
+    Raises:
+        UserError: the network or its scaling cannot be represented, or does not suit the board.
+    """
+    _check_pulse_widths(network, board, pairs)
+    quantiser = _Quantiser.prepare(network, board, pairs)
+    drops = [0] * (len(network.layers) - 1)
+    best = quantiser.attempt(drops)
+    for index in range(len(drops)):
+        for drop in range(1, MAX_DROP + 1):
+            candidate = quantiser.attempt([*drops[:index], drop, *drops[index + 1 :]])
+            if candidate.error < best.error:
+                best = candidate
+        drops = best.drops
+    return best.model
+
+
+@dataclass(frozen=True, eq=False)
+class _Attempt:
+    drops: list[int]
+    model: QuantizedModel
+    error: float  # root mean square, in y'
+
+
+@dataclass(frozen=True, eq=False)
+class _Quantiser:
+    """What every attempt starts from."""
+
+    network: FloatNetwork
+    board: Board
+    folded: FoldedNetwork
+    pairs: CalibrationPairs
+    largest: list[FloatArray]  # magnitude of each layer's activations on all calibration pairs
+    y: FloatArray  # on the pairs of the search
+
+    @classmethod
+    def prepare(cls, network: FloatNetwork, board: Board, pairs: CalibrationPairs) -> _Quantiser:
+        folded = fold(network, board)
+        outputs = folded.activations(pairs.g_start_nS, pairs.g_target_nS - pairs.g_start_nS)
+        largest = [np.abs(output).max(axis=0) for output in outputs]
+        step = -(-len(pairs.g_start_nS) // SEARCH_PAIRS)
+        search = CalibrationPairs(pairs.g_start_nS[::step], pairs.g_target_nS[::step], pairs.source)
+        return cls(network, board, folded, search, largest, outputs[-1][::step, 0])
+
+    def attempt(self, drops: list[int]) -> _Attempt:
+        """Quantise with `drops[i]` bits given away by hidden layer i, and measure."""
+        model = self._model(drops)
+        start, delta = self.pairs.g_start_nS, self.pairs.g_target_nS - self.pairs.g_start_nS
+        acc = ReferencePredictor(model).accumulators(start, delta)
+        error = np.ldexp(acc.astype(np.float64), -model.layers[-1].accumulator_bits[0]) - self.y
+        return _Attempt(drops, model, float(np.sqrt(np.mean(error**2))))
+
+    def _model(self, drops: list[int]) -> QuantizedModel:
+        ends = np.array([stage.interval() for stage in self.folded.inputs], dtype=np.int64)
+        x, x_bits = Interval(ends[:, 0], ends[:, 1]), np.full(2, INPUT_FRACTION_BITS)
+        layers = []
+        for number, layer in enumerate(self.folded.layers[:-1], start=1):
+            wanted_bits = _output_bits(self.largest[number - 1]) - drops[number - 1]
+            quantised = _quantise_layer(layer, x, x_bits, wanted_bits, number)
+            layers.append(quantised)
+            x, x_bits = output_interval(quantised.arrays(), x), np.array(quantised.output_bits)
+        layers.append(_quantise_layer(self.folded.layers[-1], x, x_bits, None, len(self.folded.layers)))
+        g_min_nS, g_max_nS = window_nS(self.network)
+        return QuantizedModel(
+            schema=1,
+            encoding=self.network.metadata.output.encoding,
+            g_min_nS=g_min_nS,
+            g_max_nS=g_max_nS,
+            timer_Hz=self.board.timer.frequency_Hz,
+            min_ticks=self.board.timer.min_ticks,
+            max_ticks=self.board.timer.max_ticks,
+            inputs=self.folded.inputs,
+            layers=tuple(layers),
+            decode=decode_constants(self.folded.factor, layers[-1].accumulator_bits[0]),
+        )
+
+
+def _output_bits(largest: FloatArray) -> Int64Array:
+    """Fraction bits that let each activation fill int16, (rows,)."""
+    # Rows that hardly ever fire get a scale of their layer's order: one that fits them alone helps nobody.
+    lively = np.maximum(largest, largest.max() * LIVELY)
+    lively = np.where(lively > 0, lively, 1.0)
+    bits: Int64Array = np.floor(np.log2(INT16_MAX / (lively * HEADROOM))).astype(np.int64)
+    return bits
+
+
+def _quantise_layer(
+    layer: FloatLayer, x: Interval, x_bits: Int64Array, wanted_bits: Int64Array | None, number: int
+) -> QuantizedLayer:
+    """Give every row the largest scale that int16 weights and a proven int32 accumulator allow."""
+    scaled = np.ldexp(layer.weights, -x_bits)  # per integer step of the input
+    with np.errstate(divide="ignore"):
+        acc_bits = np.floor(np.log2(INT16_MAX / np.abs(scaled).max(axis=1)))
+        acc_bits = np.minimum(acc_bits, np.floor(np.log2(INT32_MAX / np.abs(layer.bias))))
+    ceiling = np.full(len(acc_bits), 60) if wanted_bits is None else wanted_bits + MAX_SHIFT
+    acc_bits = np.minimum(acc_bits, ceiling).astype(np.int64)
+    while True:
+        weights = np.rint(np.ldexp(scaled, acc_bits[:, None])).astype(np.int64)
+        bias = np.rint(np.ldexp(layer.bias, acc_bits)).astype(np.int64)
+        # Where even a shift of 1 is too much, the output gets coarser instead.
+        output_bits = None if wanted_bits is None else np.minimum(wanted_bits, acc_bits - 1)
+        shift = None if output_bits is None else acc_bits - output_bits
+        fits = fits_accumulator(accumulator_bounds(weights, bias, x), shift)
+        fits &= np.abs(weights).max(axis=1) <= INT16_MAX
+        if fits.all():
+            break
+        acc_bits = acc_bits - ~fits
+    if not weights.any() and layer.weights.any():
+        raise UserError(f"layer {number} cannot be quantised: its biases dwarf its weights")
+    return QuantizedLayer(
+        weights=tuple(tuple(row) for row in weights.tolist()),
+        bias=tuple(bias.tolist()),
+        relu=layer.relu,
+        accumulator_bits=tuple(acc_bits.tolist()),
+        output_bits=None if output_bits is None else tuple(output_bits.tolist()),
+    )
+
+
+def _check_pulse_widths(network: FloatNetwork, board: Board, pairs: CalibrationPairs) -> None:
+    """Refuse a network whose pulses the board's timer cannot give at all."""
+    start_S, target_S = np.float64(1e-9) * pairs.g_start_nS, np.float64(1e-9) * pairs.g_target_nS
+    width_s = network.width_s(start_S, target_S)
+    ticks = width_s * board.timer.frequency_Hz
+    if (ticks < 0.5).all() or (ticks > board.timer.max_ticks).all():
+        shortest_s, longest_s = board.timer.min_ticks * board.tick_s, board.timer.max_ticks * board.tick_s
+        raise UserError(
+            f"inconsistent scaling metadata: predicted pulses, {width_s.min():.2g} .. {width_s.max():.2g} s, "
+            f"never fit the timer of board '{board.name}', {shortest_s:.2g} .. {longest_s:.2g} s"
+        )

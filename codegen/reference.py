@@ -1,0 +1,115 @@
+"""NumPy interpreter of the integer model: what the firmware must compute, bit for bit, for all int32 inputs.
+
+Layers run as float64 matrix products, exact here: weights and activations are integers, and the proof in
+`QuantizedModel` bounds every partial sum of every order by 2**31, far below 2**53. No product, sum or fused
+multiply-add rounds, whatever order the BLAS chooses. The shift is a multiplication by a power of two, exact
+too, and `floor` makes it the arithmetic one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from codegen.fixed import INT16_MAX, INT16_MIN, Int64Array, exp2_q16, rshift_round, sat16
+from codegen.predictions import Int8Array, Predictions, as_int32_pairs, require_targets_in_window
+from codegen.proof import IntegerLayer
+from codegen.qmodel import QuantizedModel
+from codegen.status import Status
+
+CHUNK = 4096  # pairs at a time: activations stay in the cache
+LOG2_LIMIT_Q16 = 31 << 16
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class ReferencePredictor:
+    """A predictor that interprets an integer model."""
+
+    def __init__(self, model: QuantizedModel) -> None:
+        self.model = model
+        self._layers = [_ExactLayer(layer.arrays()) for layer in model.layers]
+
+    def predict(self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike) -> tuple[Int8Array, Int64Array]:
+        """Direction and ticks of each pair.
+
+        Raises:
+            UserError: a target outside the trained window.
+        """
+        start, target = as_int32_pairs(g_start_nS, g_target_nS)
+        require_targets_in_window(target, self.model.g_min_nS, self.model.g_max_nS)
+        found = self.predict_batch(start, target)
+        return found.direction, found.ticks
+
+    def predict_batch(self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike) -> Predictions:
+        """What `ouro_predict` gives for each pair, status included."""
+        start, target = as_int32_pairs(g_start_nS, g_target_nS)
+        model = self.model
+        outside = (target < model.g_min_nS) | (target > model.g_max_nS)
+        equal = ~outside & (start == target)
+        run = ~outside & ~equal
+
+        direction = np.zeros(start.shape, dtype=np.int8)
+        ticks = np.zeros(start.shape, dtype=np.int64)
+        clamped = np.clip(start[run], model.g_min_nS, model.g_max_nS)
+        acc = self.accumulators(clamped, target[run] - clamped)
+        if model.encoding == "linear_s":
+            direction[run] = np.sign(acc)
+            widths = rshift_round(np.abs(acc) * model.decode.multiplier, model.decode.shift)
+        else:
+            direction[run] = np.sign(target[run] - start[run])
+            wide = rshift_round(acc * model.decode.multiplier, model.decode.shift)
+            widths = exp2_q16(np.clip(wide, -LOG2_LIMIT_Q16, LOG2_LIMIT_Q16))
+        ticks[run] = np.clip(widths, model.min_ticks, model.max_ticks)
+        ticks[direction == 0] = 0
+        status = np.where(direction == 0, Status.NO_PULSE_NEEDED, Status.OK)
+        status = np.where(outside, Status.ERR_TARGET_RANGE, status)
+        return Predictions(direction, ticks, status.astype(np.int32))
+
+    def accumulators(self, g_start_nS: Int64Array, delta_g_nS: Int64Array) -> Int64Array:
+        """The output layer's accumulator for inputs within the window, (n,)."""
+        result = np.empty(g_start_nS.shape, dtype=np.int64)
+        for begin in range(0, len(result), CHUNK):
+            part = slice(begin, begin + CHUNK)
+            x = self.quantise_inputs(g_start_nS[part], delta_g_nS[part])
+            for layer in self._layers:
+                x = layer(x)
+            result[part] = x[:, 0]
+        return result
+
+    def activations(self, g_start_nS: Int64Array, delta_g_nS: Int64Array) -> list[FloatArray]:
+        """Integer outputs of every layer (the accumulator of the last), (n, rows) each."""
+        x = self.quantise_inputs(g_start_nS, delta_g_nS)
+        outputs = []
+        for layer in self._layers:
+            x = layer(x)
+            outputs.append(x.copy())
+        return outputs
+
+    def quantise_inputs(self, g_start_nS: Int64Array, delta_g_nS: Int64Array) -> FloatArray:
+        """The network's integer inputs, (n, 2)."""
+        columns = [
+            sat16(rshift_round(value - stage.offset_nS, stage.shift))
+            for value, stage in zip((g_start_nS, delta_g_nS), self.model.inputs, strict=True)
+        ]
+        return np.stack(columns, axis=1).astype(np.float64)
+
+
+class _ExactLayer:
+    """One layer on integers stored as float64."""
+
+    def __init__(self, layer: IntegerLayer) -> None:
+        self._weights = np.ascontiguousarray(layer.weights.T, dtype=np.float64)
+        addend = 0 if layer.shift is None else 1 << (layer.shift - 1)
+        self._bias = (layer.bias + addend).astype(np.float64)
+        self._scale = None if layer.shift is None else np.ldexp(1.0, -layer.shift)
+        self._lowest = 0 if layer.relu else INT16_MIN
+
+    def __call__(self, x: FloatArray) -> FloatArray:
+        acc: FloatArray = x @ self._weights
+        acc += self._bias
+        if self._scale is not None:
+            acc *= self._scale
+            np.floor(acc, out=acc)
+            np.clip(acc, self._lowest, INT16_MAX, out=acc)
+        return acc
