@@ -1,8 +1,8 @@
 """Simplified JART VCM v1b: closed-form current, so that no circuit equation has to be solved.
 
-V. Ntinas et al., "A simplified variability-aware VCM memristor model for efficient circuit simulation",
-TCAS-II 2022, as used by Yu et al. 2022. In the fit the current depends on V and N only, not on r and l.
-Coefficients carry the paper's symbols; V in V, N in 1e26 m^-3, I in A.
+V. Ntinas et al., "Toward Simplified Physics-Based Memristor Modeling of Valence Change Mechanism Devices",
+IEEE TCAS-II 2022, 10.1109/TCSII.2022.3160304, as used by Yu et al. 2022. In the fit the
+current depends on V and N only, not on r and l. Coefficients carry the paper's symbols; V in V, N in 1e26 m^-3, I in A.
 """
 
 from __future__ import annotations
