@@ -1,4 +1,4 @@
-"""Many compiled C controllers in lockstep on one simulated bench: the firmware's own loop, thousands at a time."""
+"""Many compiled C controllers in lockstep on one simulated bench: the firmware's own loop."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class ControllerBank:
         return self.run(bench, g_target_nS, Request(max_iterations=iterations))
 
     def run(self, bench: Bench, g_target_nS: npt.ArrayLike, request: Request) -> ControllerRun:
-        """Program every device of `bench` towards `g_target_nS` (scalar or (n,)) until all controllers end."""
+        """Program every device of `bench` towards `g_target_nS` (scalar or (n,)) to the end."""
         lockstep = _Lockstep(self._lib, len(bench))
         try:
             targets = np.broadcast_to(np.asarray(g_target_nS, dtype=np.int64), (len(bench),)).copy()
