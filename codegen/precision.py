@@ -35,15 +35,15 @@ def precision_report(folded: FoldedNetwork, model: QuantizedModel, pairs: Calibr
                 "accumulator_max": int(bounds.highest.max()),
             }
         )
-    y, bits = floats[-1][:, 0], model.layers[-1].accumulator_bits[0]
-    error = np.ldexp(integers[-1][:, 0], -bits) - y
+    y = floats[-1][:, 0]
+    errors = np.ldexp(integers[-1][:, 0], -model.layers[-1].accumulator_bits[0]) - y
     full_scale = float(np.abs(y).max() if model.encoding == "linear_s" else np.ptp(y)) or 1.0
     return {
         "calibration": pairs.source,
         "pairs": len(start),
         "layers": layers,
-        "output_max_error_of_full_scale": _digits(float(np.abs(error).max()) / full_scale),
-        "output_rms_error_of_full_scale": _digits(float(np.sqrt(np.mean(error**2))) / full_scale),
+        "output_max_error_of_full_scale": _digits(float(np.abs(errors).max()) / full_scale),
+        "output_rms_error_of_full_scale": _digits(float(np.sqrt(np.mean(errors**2))) / full_scale),
     }
 
 

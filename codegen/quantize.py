@@ -2,9 +2,9 @@
 
 Weights and activations are int16, accumulators int32. Every row of weights has its own power-of-two scale, as
 large as int16 and the accumulator's proof allow; every activation has its own too, from its largest value on
-the calibration pairs. Sums of 16 x 16-bit products need more than 32 bits, so that bits of activations are traded
-against bits of weights: the search gives away up to `MAX_DROP` bits of a layer's activations where that lowers
-the error of the network's output.
+the calibration pairs. Sums of 16 x 16-bit products need more than 32 bits, so that bits of activations are
+traded against bits of weights: the search gives away up to `MAX_DROP` bits of a layer's activations where that
+lowers the error of the network's output.
 """
 
 from __future__ import annotations

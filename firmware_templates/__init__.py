@@ -7,3 +7,4 @@ STATIC = ROOT / "static"  # plain C, copied as it is: .h to include/, .c to src/
 GENERATED = ROOT / "generated"  # Jinja templates: data, sizes, configuration
 BOARDS = ROOT / "boards"  # NAME/board.toml
 HOST = ROOT / "host"  # C compiled only into the host library
+HOST_PROGRAMS = HOST / "programs"  # programs of their own, for the host

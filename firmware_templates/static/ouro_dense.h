@@ -18,7 +18,7 @@ typedef struct {
  *
  * x: layer->columns activations within the interval the generator proved the accumulators for.
  * y: layer->rows activations; must not overlap x.
- * No accumulator overflows, in whichever order the terms are added: proven from the weights at generation time. */
+ * No accumulator overflows, in whichever order the terms are added: proven from the weights on generation. */
 void ouro_dense(const ouro_layer_t *layer, const int16_t *x, int16_t *y);
 
 /* The output layer's single accumulator, bias[0] + sum_c weights[0][c] * x[c]; -INT32_MAX .. INT32_MAX. */

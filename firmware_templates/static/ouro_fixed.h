@@ -1,7 +1,7 @@
 /* The numeric law: every shift, rounding and saturation of the predictor is one of these functions.
  *
- * One rounding rule everywhere: to nearest, halves towards plus infinity. codegen/fixed.py states the same law in
- * Python; the two are tested against each other and, through codegen verify, on whole networks.
+ * One rounding rule everywhere: to nearest, halves towards plus infinity. codegen/fixed.py states the same law
+ * in Python; the two are tested against each other and, through codegen verify, on whole networks.
  */
 #ifndef OURO_FIXED_H
 #define OURO_FIXED_H
@@ -14,8 +14,8 @@
 _Static_assert((INT32_C(-5) >> 1) == INT32_C(-3), "right shift of int32_t must be arithmetic");
 _Static_assert((INT64_C(-5) >> 1) == INT64_C(-3), "right shift of int64_t must be arithmetic");
 
-/* floor((value + 2**(shift - 1)) / 2**shift). shift: 1 .. 30; value + 2**(shift - 1) must fit int32_t, which the
- * generator has proven for every accumulator. */
+/* floor((value + 2**(shift - 1)) / 2**shift). shift: 1 .. 30; value + 2**(shift - 1) must fit int32_t, which
+ * the generator has proven for every accumulator. */
 static inline int32_t ouro_rshift_round(int32_t value, uint32_t shift)
 {
     return (value + (INT32_C(1) << (shift - 1U))) >> shift;

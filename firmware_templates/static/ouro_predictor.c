@@ -13,9 +13,6 @@ _Static_assert(OURO_CONFIG_RUNTIME_VERSION == OURO_RUNTIME_VERSION, "generate ou
 _Static_assert(OURO_G_MIN_nS < OURO_G_MAX_nS, "the trained window must be ordered");
 _Static_assert(OURO_MIN_ticks <= OURO_MAX_ticks, "the timer's range must be ordered");
 
-/* Activations alternate between two buffers: a layer reads one and writes the other. */
-static int16_t activations[2][OURO_NETWORK_BUFFER_LENGTH];
-
 /* From nS to the network's integer input: sat16(rshift_round(value - offset, shift)).
  * The caller has clamped the value, so that the difference fits int32_t. */
 static int16_t quantise_input(int32_t value_nS, const ouro_input_t *input)
@@ -23,9 +20,11 @@ static int16_t quantise_input(int32_t value_nS, const ouro_input_t *input)
     return ouro_sat16(ouro_rshift_round(value_nS - input->offset_nS, input->shift), INT16_MIN);
 }
 
-/* Run every layer; returns the output layer's accumulator. */
+/* Run every layer; returns the output layer's accumulator. Activations alternate between two buffers: a layer
+ * reads one and writes the other. */
 static int32_t run_network(int32_t g_start_nS, int32_t delta_g_nS)
 {
+    int16_t activations[2][OURO_NETWORK_BUFFER_LENGTH];
     uint32_t filled = 0U;
 
     activations[filled][0] = quantise_input(g_start_nS, &ouro_network_inputs[0]);
@@ -42,7 +41,8 @@ static int32_t run_network(int32_t g_start_nS, int32_t delta_g_nS)
 static uint32_t decode_linear(int32_t acc)
 {
     const int64_t magnitude = (acc < 0) ? -(int64_t)acc : (int64_t)acc;
-    const int64_t ticks = ouro_rshift_round64(magnitude * OURO_NETWORK_DECODE_MULTIPLIER, OURO_NETWORK_DECODE_SHIFT);
+    const int64_t ticks =
+        ouro_rshift_round64(magnitude * OURO_NETWORK_DECODE_MULTIPLIER, OURO_NETWORK_DECODE_SHIFT);
 
     return (ticks > (int64_t)OURO_MAX_ticks) ? OURO_MAX_ticks : (uint32_t)ticks;
 }

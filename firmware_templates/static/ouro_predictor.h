@@ -28,7 +28,7 @@ typedef struct {
  * OURO_ERR_TARGET_RANGE  target outside the window; *pulse is OURO_NO_PULSE, 0 ticks
  * OURO_ERR_NULL          pulse is NULL
  *
- * Any two int32_t are allowed. Not reentrant: the activations live in static buffers. */
+ * Any two int32_t are allowed. Reentrant; the activations take 4 * OURO_NETWORK_BUFFER_LENGTH bytes of stack. */
 ouro_status_t ouro_predict(int32_t g_start_nS, int32_t g_target_nS, ouro_pulse_t *pulse);
 
 #endif

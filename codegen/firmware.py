@@ -1,0 +1,173 @@
+"""One firmware folder: made from a network file in one go, recognised and read again later."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codegen import VERSION
+from codegen.boards import Board, board_from_fields
+from codegen.calibration import dataset_pairs, grid_pairs
+from codegen.folding import fold, window_nS
+from codegen.onnx_import import FloatNetwork, load_network
+from codegen.precision import precision_report
+from codegen.qmodel import QuantizedModel
+from codegen.quantize import quantize
+from codegen.render import RUNTIME_VERSION, render, templates_sha256
+from sim.errors import UserError
+from sim.output_files import whole_directory
+
+MANIFEST = "manifest.json"
+INTEGER_MODEL = "quantized_model.json"
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """A firmware folder as read back: its integer model and the board it was made for."""
+
+    folder: Path
+    model: QuantizedModel
+    board: Board
+
+
+def make_firmware(
+    network_path: Path, board: Board, folder: Path, calibration: Path | None, force: bool
+) -> Firmware:
+    """Import, quantise and render `network_path` into `folder`, whole or not at all.
+
+    Args:
+        calibration: data set whose pairs the quantiser uses; None for a grid over the trained window.
+        force: replace `folder` whatever it holds.
+
+    Raises:
+        UserError: bad input, or `folder` holds something that is not ours to replace.
+    """
+    folder = folder.resolve()
+    if not force:
+        _require_replaceable(folder)
+    network = load_network(network_path)
+    _require_same_voltages(network, board)
+    g_min_nS, g_max_nS = window_nS(network)
+    if g_max_nS >= board.adc.full_scale_nS:
+        raise UserError(
+            f"board '{board.name}' reads up to {board.adc.full_scale_nS} nS, the network's window ends at {g_max_nS} nS"
+        )
+    pairs = dataset_pairs(calibration, g_min_nS, g_max_nS) if calibration else grid_pairs(g_min_nS, g_max_nS)
+    model = quantize(network, board, pairs)
+    _require_room(model, board)
+    report = precision_report(fold(network, board), model, pairs)
+    files = render(model, board, network.sha256, report)
+    files[INTEGER_MODEL] = model.to_json()
+    files[MANIFEST] = _manifest(network, model, board, report, files)
+    with whole_directory(folder) as temporary:
+        for name, text in files.items():
+            path = temporary / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8", newline="\n")
+    return Firmware(folder, model, board)
+
+
+def load_firmware(folder: Path) -> Firmware:
+    """Read a firmware folder's integer model and board.
+
+    Raises:
+        UserError: it is no firmware folder, or damaged.
+    """
+    manifest = _read_manifest(folder)
+    if manifest is None:
+        raise UserError(
+            f"{folder} is not a firmware folder: no usable {MANIFEST}; make one with 'codegen firmware'"
+        )
+    try:
+        text = (folder / INTEGER_MODEL).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise UserError(f"{folder}: {INTEGER_MODEL} is missing or unreadable") from None
+    model = QuantizedModel.from_json(text, folder / INTEGER_MODEL)
+    return Firmware(folder, model, board_from_fields(manifest["board"], folder / MANIFEST))
+
+
+def _manifest(
+    network: FloatNetwork, model: QuantizedModel, board: Board, report: dict[str, Any], files: dict[str, str]
+) -> str:
+    content = {
+        "generator": VERSION,
+        "runtime_version": RUNTIME_VERSION,
+        "templates_sha256": templates_sha256(),
+        "network": {
+            "sha256": network.sha256,
+            "topology": model.topology,
+            "metadata": json.loads(network.metadata.to_json()),
+        },
+        "board_sha256": board.sha256(),
+        "board": json.loads(board.model_dump_json(by_alias=True)),
+        "table_bytes": model.table_bytes(),
+        "stack_bytes": 4 * model.buffer_length,
+        "quantisation": report,
+        "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()},
+    }
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def _read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of `folder`; None when there is none that is one."""
+    try:
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    is_ours = isinstance(content, dict) and all(isinstance(content.get(k), dict) for k in ("files", "board"))
+    return content if is_ours else None
+
+
+def _require_replaceable(folder: Path) -> None:
+    """An existing folder may be replaced when it is empty or exactly what an earlier run wrote."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UserError(f"{folder} exists and is not a folder")
+    found = {str(path.relative_to(folder).as_posix()) for path in folder.rglob("*") if not path.is_dir()}
+    manifest = _read_manifest(folder)
+    if not found:
+        return
+    if manifest is None:
+        raise UserError(f"{folder} exists and is not a firmware folder; choose another or add --force")
+    hashes = manifest["files"]
+    changed = sorted(found.symmetric_difference({*hashes, MANIFEST}))
+    changed += [n for n in sorted(found & set(hashes)) if _sha256(folder / n) != hashes[n]]
+    if changed:
+        raise UserError(f"{folder} was changed by hand ({changed[0]}); choose another or add --force")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _require_same_voltages(network: FloatNetwork, board: Board) -> None:
+    """Pulse widths mean nothing at other voltages than those of the training; half a DAC step is allowed."""
+    trained = network.metadata.pulse
+    for name, wanted_V, given_uV in (
+        ("SET", trained.v_set_V, board.pulse.v_set_uV),
+        ("RESET", trained.v_reset_V, board.pulse.v_reset_uV),
+    ):
+        if abs(wanted_V * 1e6 - given_uV) > board.dac.lsb_uV / 2:
+            raise UserError(
+                f"inconsistent scaling metadata: trained for {name} at {wanted_V} V, "
+                f"board '{board.name}' pulses at {given_uV / 1e6} V"
+            )
+
+
+def _require_room(model: QuantizedModel, board: Board) -> None:
+    """The tables must fit the flash, the activations the RAM."""
+    needs = (
+        ("tables", model.table_bytes(), "flash", board.target.flash_bytes),
+        ("activations", 4 * model.buffer_length, "RAM", board.target.ram_bytes),
+    )
+    for what, bytes_needed, where, bytes_there in needs:
+        if bytes_needed > bytes_there:
+            widest = max(model.layers, key=lambda layer: layer.rows * layer.columns)
+            raise UserError(
+                f"network {model.topology} is too large for board '{board.name}': its {what} take {bytes_needed} "
+                f"bytes of {bytes_there} bytes of {where}; the largest layer is {widest.columns} -> {widest.rows}"
+            )

@@ -1,0 +1,111 @@
+"""The compiled firmware as a Python object: the same C, called on the host."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cffi
+import numpy as np
+import numpy.typing as npt
+
+from codegen.build import host_library, sanitized_program
+from codegen.firmware import load_firmware
+from codegen.fixed import Int64Array
+from codegen.predictions import Int8Array, Predictions, as_int32_pairs, require_targets_in_window
+from firmware_templates import HOST
+from sim.errors import UserError
+
+
+def load_library(path: Path, *headers: Path) -> tuple[Any, Any]:
+    """Load a host library: (ffi, lib) with the declarations of `headers`, which hold plain types only.
+
+    Calls release the interpreter's lock.
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
+    ffi = cffi.FFI()
+    for header in headers:
+        lines = header.read_text(encoding="utf-8").splitlines()
+        ffi.cdef("\n".join(line for line in lines if not line.startswith("#")))
+    try:
+        return ffi, ffi.dlopen(str(path.resolve()))
+    except OSError as error:
+        raise UserError(f"cannot load the host library {path}: {error}") from None
+
+
+class HostLibrary:
+    """A firmware folder compiled for the host; a `PulsePredictor` that is the C itself."""
+
+    def __init__(self, folder: Path, extra_sources: Sequence[Path] = ()) -> None:
+        """Compile (or find in the cache) and load.
+
+        Raises:
+            UserError: no firmware folder, no compiler, or sources that do not compile.
+        """
+        firmware = load_firmware(folder)
+        self.model = firmware.model
+        self.board = firmware.board
+        self.path = host_library(folder, extra_sources=extra_sources)
+        self._ffi, self._lib = load_library(self.path, HOST / "ouro_predict_batch.h")
+
+    def predict(self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike) -> tuple[Int8Array, Int64Array]:
+        """Direction and ticks of each pair.
+
+        Raises:
+            UserError: a target outside the trained window.
+        """
+        start, target = as_int32_pairs(g_start_nS, g_target_nS)
+        require_targets_in_window(target, self.model.g_min_nS, self.model.g_max_nS)
+        found = self.predict_batch(start, target)
+        return found.direction, found.ticks
+
+    def predict_batch(self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike) -> Predictions:
+        """`ouro_predict` of each pair, any int32 values. Safe from several threads."""
+        start, target = (np.ascontiguousarray(v, np.int32) for v in as_int32_pairs(g_start_nS, g_target_nS))
+        direction = np.empty(start.shape, dtype=np.int8)
+        ticks = np.empty(start.shape, dtype=np.uint32)
+        status = np.empty(start.shape, dtype=np.int32)
+        self._lib.ouro_predict_batch(
+            len(start),
+            self._pointer("const int32_t *", start),
+            self._pointer("const int32_t *", target),
+            self._pointer("int8_t *", direction),
+            self._pointer("uint32_t *", ticks),
+            self._pointer("int32_t *", status),
+        )
+        return Predictions(direction, ticks.astype(np.int64), status)
+
+    def _pointer(self, kind: str, array: npt.NDArray[Any]) -> Any:
+        return self._ffi.cast(kind, self._ffi.from_buffer(array))
+
+
+def predict_sanitized(folder: Path, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike) -> Predictions:
+    """As `HostLibrary.predict_batch`, by a program under address and undefined-behaviour sanitizers.
+
+    A process of its own: the sanitizers then watch from the first instruction, and Python need not be one of
+    their builds.
+
+    Raises:
+        UserError: a sanitizer stopped the program; the message holds its first line.
+    """
+    start, target = as_int32_pairs(g_start_nS, g_target_nS)
+    pairs = np.stack([start, target], axis=1).astype(np.int32)
+    done = subprocess.run(
+        [sanitized_program(folder)], input=pairs.tobytes(), capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        lines = [
+            line for line in done.stderr.decode(errors="replace").splitlines() if "error" in line.lower()
+        ]
+        reason = lines[0].strip() if lines else f"exit status {done.returncode}"
+        raise UserError(f"{folder}: the firmware failed under the sanitizers: {reason}")
+    triples = np.frombuffer(done.stdout, dtype=np.int32).reshape(-1, 3)
+    return Predictions(
+        direction=triples[:, 1].astype(np.int8),
+        ticks=triples[:, 2].astype(np.int64),
+        status=triples[:, 0].copy(),
+    )

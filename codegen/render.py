@@ -1,0 +1,113 @@
+"""From the integer model to the text of a firmware folder: data through Jinja, arithmetic copied as it is.
+
+A pure function of its arguments and the templates: no date, path or user gets into the result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import jinja2
+
+from codegen import VERSION
+from codegen.boards import Board
+from codegen.proof import Interval
+from codegen.qmodel import QuantizedLayer, QuantizedModel
+from firmware_templates import GENERATED, STATIC
+
+RUNTIME_VERSION = 1  # ouro_fixed.h asserts that it is its own
+FOLDER_OF_SUFFIX = {".h": "include", ".c": "src", ".md": "."}
+LINE_WIDTH = 100
+
+
+@dataclass(frozen=True)
+class _Table:
+    """What the template of the weights shows of one layer."""
+
+    rows: int
+    columns: int
+    relu: bool
+    weight_min: int
+    weight_max: int
+    acc_min: int
+    acc_max: int
+    weight_lines: list[list[str]]
+    bias_lines: list[str]
+    shift_lines: list[str]
+
+    @classmethod
+    def of(cls, layer: QuantizedLayer, bounds: Interval) -> _Table:
+        return cls(
+            rows=layer.rows,
+            columns=layer.columns,
+            relu=layer.relu,
+            weight_min=min(map(min, layer.weights)),
+            weight_max=max(map(max, layer.weights)),
+            acc_min=int(bounds.lowest.min()),
+            acc_max=int(bounds.highest.max()),
+            weight_lines=[_lines(row) for row in layer.weights],
+            bias_lines=_lines(layer.bias),
+            shift_lines=_lines(layer.shift),
+        )
+
+
+def render(
+    model: QuantizedModel, board: Board, model_sha256: str, report: Mapping[str, Any]
+) -> dict[str, str]:
+    """Every source file of the firmware, `{path in the folder: text}`, sorted by path."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(GENERATED),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    context = {
+        "model": model,
+        "tables": [_Table.of(*pair) for pair in zip(model.layers, model.accumulators, strict=True)],
+        "board": board,
+        "report": report,
+        "runtime_version": RUNTIME_VERSION,
+        "versions": {"generator": VERSION},
+        "hashes": {"model": model_sha256, "board": board.sha256(), "templates": templates_sha256()},
+    }
+    files = {}
+    for path in _outputs():
+        name = path.name.removesuffix(".j2")
+        target = PurePosixPath(FOLDER_OF_SUFFIX[PurePosixPath(name).suffix]) / name
+        if path.suffix == ".j2":
+            files[str(target)] = environment.get_template(path.name).render(context)
+        else:
+            files[str(target)] = path.read_text(encoding="utf-8")
+    return dict(sorted(files.items()))
+
+
+def templates_sha256() -> str:
+    """Hash of all templates and static sources, names included."""
+    digest = hashlib.sha256()
+    for path in sorted([*STATIC.glob("*.[ch]"), *GENERATED.glob("*.j2")], key=lambda path: path.name):
+        content = path.read_bytes()
+        digest.update(f"{path.name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def _outputs() -> list[Path]:
+    """Static sources and the templates that make a file; those named `_*` are parts of others."""
+    templates = [path for path in GENERATED.glob("*.j2") if not path.name.startswith("_")]
+    return [*STATIC.glob("*.[ch]"), *templates]
+
+
+def _lines(values: Iterable[int]) -> list[str]:
+    """Numbers as C initialisers, wrapped."""
+    lines, line = [], ""
+    for value in values:
+        item = f"{value},"
+        if line and len(line) + 1 + len(item) > LINE_WIDTH:
+            lines.append(line)
+            line = ""
+        line = f"{line} {item}" if line else item
+    return [*lines, line] if line else lines
