@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import cffi
 import numpy as np
 import numpy.typing as npt
 
+from codegen.host import load_library
 from codegen.status import Status
 from firmware_templates import HOST
 from sim.bench import Bench
@@ -64,15 +63,9 @@ class ControllerBank:
         """Load a host library.
 
         Raises:
-            UserError: the file is not one.
+            UserError: it cannot be loaded.
         """
-        try:
-            self._lib: Any = _ffi().dlopen(str(library.resolve()))
-            self._new = self._lib.ouro_lockstep_new
-        except (OSError, AttributeError):
-            raise UserError(
-                f"{library} is not a host library with the pulse controller; build it again"
-            ) from None
+        self._ffi, self._lib = load_library(library, HOST / "ouro_lockstep.h")
 
     def one_shot(self, bench: Bench, g_target_nS: Ints) -> ControllerRun:
         """One read and one pulse per device, then one read that the controllers do not see."""
@@ -86,7 +79,7 @@ class ControllerBank:
 
     def run(self, bench: Bench, g_target_nS: npt.ArrayLike, request: Request) -> ControllerRun:
         """Program every device of `bench` towards `g_target_nS` (scalar or (n,)) to the end."""
-        lockstep = _Lockstep(self._lib, len(bench))
+        lockstep = _Lockstep(self._ffi, self._lib, len(bench))
         try:
             targets = np.broadcast_to(np.asarray(g_target_nS, dtype=np.int64), (len(bench),)).copy()
             lockstep.start(targets, request)
@@ -130,10 +123,10 @@ def _serve(lockstep: _Lockstep, bench: Bench, g_target_nS: Ints, iterations: int
 class _Lockstep:
     """Array view of one `ouro_lockstep_t`."""
 
-    def __init__(self, lib: Any, n: int) -> None:
-        self._lib, self._n = lib, n
+    def __init__(self, ffi: Any, lib: Any, n: int) -> None:
+        self._ffi, self._lib, self._n = ffi, lib, n
         self._self = lib.ouro_lockstep_new(n)
-        if self._self == _ffi().NULL:
+        if self._self == ffi.NULL:
             raise UserError(f"not enough memory for {n} controllers")
         self._columns = [np.empty(n, dtype=np.int64) for _ in range(3)]
 
@@ -170,23 +163,25 @@ class _Lockstep:
         return self._waiting(self._lib.OURO_WAIT_PULSE)
 
     def _waiting(self, kind: int) -> tuple[Ints, Ints, Ints]:
-        pointers = [_pointer("int64_t *", column) for column in self._columns]
+        pointers = [self._pointer("int64_t *", column) for column in self._columns]
         count = self._lib.ouro_lockstep_waiting(self._self, kind, *pointers)
         index, v_uV, ticks = (column[:count].copy() for column in self._columns)
         return index, v_uV, ticks
 
     def serve_reads(self, index: Ints, codes: Ints) -> None:
-        arrays = (_pointer("int64_t *", index), _pointer("int64_t *", codes))
+        arrays = (self._pointer("int64_t *", index), self._pointer("int64_t *", codes))
         self._lib.ouro_lockstep_serve_reads(self._self, len(index), *arrays)
 
     def serve_pulses(self, index: Ints, ticks_given: Ints) -> None:
-        arrays = (_pointer("int64_t *", index), _pointer("int64_t *", ticks_given))
+        arrays = (self._pointer("int64_t *", index), self._pointer("int64_t *", ticks_given))
         self._lib.ouro_lockstep_serve_pulses(self._self, len(index), *arrays)
 
     def results(self, trace: ProgramTrace) -> ControllerRun:
         fields = [np.empty(self._n, dtype=np.int32) for _ in range(7)]
         longs = [np.empty(self._n, dtype=np.int64) for _ in range(2)]
-        pointers = [_pointer("int32_t *", a) for a in fields] + [_pointer("int64_t *", a) for a in longs]
+        pointers = [self._pointer("int32_t *", a) for a in fields] + [
+            self._pointer("int64_t *", a) for a in longs
+        ]
         self._lib.ouro_lockstep_results(self._self, *pointers)
         unsafe = sum(
             self._lib.ouro_lockstep_violations(self._self, i) != 0
@@ -196,21 +191,11 @@ class _Lockstep:
         status, _, iterations, pulses, g_start_nS, g_last_nS, _ = fields
         return ControllerRun(trace, status, iterations, pulses, g_start_nS, g_last_nS, longs[1], unsafe)
 
+    def _pointer(self, kind: str, array: npt.NDArray[Any]) -> Any:
+        return self._ffi.cast(kind, self._ffi.from_buffer(array))
+
 
 def status_counts(run: ControllerRun) -> dict[str, int]:
     """How many controllers ended how, by status name."""
     values, counts = np.unique(run.status, return_counts=True)
     return {Status(int(v)).name: int(c) for v, c in zip(values, counts, strict=True)}
-
-
-def _pointer(kind: str, array: npt.NDArray[Any]) -> Any:
-    return _ffi().cast(kind, _ffi().from_buffer(array))
-
-
-@cache
-def _ffi() -> Any:
-    """The declarations of `ouro_lockstep.h`, which has no preprocessor lines that matter."""
-    ffi = cffi.FFI()
-    header = (HOST / "ouro_lockstep.h").read_text(encoding="utf-8")
-    ffi.cdef("\n".join(line for line in header.splitlines() if not line.startswith("#")))
-    return ffi

@@ -203,5 +203,6 @@ def rig_build() -> Callable[..., Rig]:
 
 @pytest.fixture(scope="session")
 def rig_sources() -> tuple[list[Path], list[str], list[str]]:
-    """C files, warning flags and include flags."""
-    return SOURCES, STRICT, [f"-I{path}" for path in (HERE, STATIC, HOST)]
+    """C files, warning flags and include flags (with the sanitizers' in a run under them)."""
+    include = [f"-I{path}" for path in (HERE, STATIC, HOST)]
+    return SOURCES, STRICT, include + (SANITIZE_FLAGS if os.environ.get("OURO_TEST_SANITIZE") else [])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+EXAMPLES = 100 if os.environ.get("OURO_TEST_SANITIZE") else 400
 
 ticks = st.one_of(st.integers(0, 3), st.integers(0, 600_000), st.integers(0, 2**32 - 1))
 requests = st.fixed_dictionaries(
@@ -57,7 +60,7 @@ def act(rig: Any, action: str, value: Any) -> None:
 
 
 @settings(
-    max_examples=400,
+    max_examples=EXAMPLES,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

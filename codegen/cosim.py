@@ -1,0 +1,117 @@
+"""One-shot accuracy of the integer reference and of the compiled C, on the same devices and noise.
+
+The reference runs in `sim.closed_loop`; the C is the firmware's own controller, in lockstep on the same bench.
+Both must do exactly the same: co-simulation is a proof as well as a measurement.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codegen.boards import Board
+from codegen.build import host_library
+from codegen.controllers import ControllerBank, ControllerRun, status_counts
+from codegen.firmware import Firmware, load_firmware, make_firmware
+from codegen.reference import ReferencePredictor
+from sim.accuracy import AccuracyRecord, accuracy_record
+from sim.closed_loop import ProgramTrace, Trials, draw_trials, one_shot
+from sim.errors import UserError
+from sim.noise import NoisePreset
+
+TRACE_FIELDS = ("g_read_nS", "direction", "ticks", "g_end_S")
+
+
+@dataclass(frozen=True)
+class Cosimulation:
+    """Both realisations of one predictor, proven equal, and how the C controllers ended."""
+
+    reference: AccuracyRecord
+    c: AccuracyRecord
+    statuses: dict[str, int]
+
+
+def cosimulate(
+    sources: Sequence[Path],
+    board: Board,
+    noise: NoisePreset,
+    seed: int,
+    n_trials: int,
+    calibration: Path | None = None,
+    jobs: int | None = None,
+) -> list[Cosimulation]:
+    """Evaluate every network file or firmware folder of `sources` on the same trials.
+
+    Args:
+        board: for network files, and the one that firmware folders must have been made for.
+        calibration: data set for quantising network files, as in `make_firmware`.
+
+    Raises:
+        UserError: bad input, two sources of one name, or C that differs from the reference or is unsafe.
+    """
+    names = [predictor_name(source) for source in sources]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"two sources are named '{name}': their records could not be told apart")
+    trials = draw_trials(n_trials, noise, seed)
+    with ExitStack() as stack:
+        found = []
+        for name, source in zip(names, sources, strict=True):
+            if source.is_dir():
+                firmware = load_firmware(source)
+                _require_board(firmware, board, source)
+            else:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / name
+                firmware = make_firmware(source, board, folder, calibration, force=False)
+            found.append(_cosimulate_one(name, firmware, trials, jobs))
+        return found
+
+
+def predictor_name(source: Path) -> str:
+    """The name of a network file or firmware folder in records: its file name without `.onnx`."""
+    return source.resolve().name.removesuffix(".onnx")
+
+
+def as_json(results: Sequence[Cosimulation]) -> dict[str, Any]:
+    """`records` in the form of `results.json`, and each predictor's controller outcomes."""
+    return {
+        "records": [asdict(record) for found in results for record in (found.reference, found.c)],
+        "controller_statuses": {found.c.predictor: found.statuses for found in results},
+    }
+
+
+def _cosimulate_one(name: str, firmware: Firmware, trials: Trials, jobs: int | None) -> Cosimulation:
+    params, board_name = firmware.board.bench_params(), firmware.board.name
+    targets = trials.g_target_nS
+    reference = one_shot(trials.bench(params, jobs), ReferencePredictor(firmware.model), targets)
+    run = ControllerBank(host_library(firmware.folder)).one_shot(trials.bench(params, jobs), targets)
+    _require_equal(name, reference, run)
+    return Cosimulation(
+        accuracy_record(name, "reference", board_name, trials, reference),
+        accuracy_record(name, "c", board_name, trials, run.trace),
+        status_counts(run),
+    )
+
+
+def _require_equal(name: str, reference: ProgramTrace, run: ControllerRun) -> None:
+    for field in TRACE_FIELDS:
+        expected, found = getattr(reference, field), getattr(run.trace, field)
+        different = np.flatnonzero((expected != found).reshape(-1, expected.shape[-1]).any(axis=0))
+        if len(different):
+            raise UserError(
+                f"{name}: the C differs from its integer reference in {field} of {len(different)} devices, "
+                f"first of device {different[0]}; please report this"
+            )
+    if run.unsafe:
+        raise UserError(f"{name}: {run.unsafe} controllers broke a safety rule; please report this")
+
+
+def _require_board(firmware: Firmware, board: Board, source: Path) -> None:
+    if firmware.board != board:
+        raise UserError(f"{source} was made for another board ('{firmware.board.name}') than '{board.name}'")
