@@ -26,11 +26,12 @@ INTEGER_MODEL = "quantized_model.json"
 
 @dataclass(frozen=True)
 class Firmware:
-    """A firmware folder as read back: its integer model and the board it was made for."""
+    """A firmware folder: its integer model, the board it was made for, the quantiser's report."""
 
     folder: Path
     model: QuantizedModel
     board: Board
+    report: dict[str, Any]
 
 
 def make_firmware(
@@ -67,7 +68,7 @@ def make_firmware(
             path = temporary / name
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8", newline="\n")
-    return Firmware(folder, model, board)
+    return Firmware(folder, model, board, report)
 
 
 def load_firmware(folder: Path) -> Firmware:
@@ -86,7 +87,8 @@ def load_firmware(folder: Path) -> Firmware:
     except (OSError, UnicodeDecodeError):
         raise UserError(f"{folder}: {INTEGER_MODEL} is missing or unreadable") from None
     model = QuantizedModel.from_json(text, folder / INTEGER_MODEL)
-    return Firmware(folder, model, board_from_fields(manifest["board"], folder / MANIFEST))
+    board = board_from_fields(manifest["board"], folder / MANIFEST)
+    return Firmware(folder, model, board, manifest["quantisation"])
 
 
 def _manifest(
@@ -111,13 +113,16 @@ def _manifest(
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
+_SECTIONS = ("files", "board", "quantisation")
+
+
 def _read_manifest(folder: Path) -> dict[str, Any] | None:
     """The manifest of `folder`; None when there is none that is one."""
     try:
         content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    is_ours = isinstance(content, dict) and all(isinstance(content.get(k), dict) for k in ("files", "board"))
+    is_ours = isinstance(content, dict) and all(isinstance(content.get(k), dict) for k in _SECTIONS)
     return content if is_ours else None
 
 

@@ -47,6 +47,7 @@ class HostLibrary:
             UserError: no firmware folder, no compiler, or sources that do not compile.
         """
         firmware = load_firmware(folder)
+        self.folder = folder
         self.model = firmware.model
         self.board = firmware.board
         self.path = host_library(folder, extra_sources=extra_sources)

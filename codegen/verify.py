@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -58,11 +57,13 @@ def verify_random(library: HostLibrary, count: int, seed: int, jobs: int | None 
     return _run_all(check, range(-(-count // BLOCK)), jobs, "random pairs")
 
 
-def verify_sanitized(library: HostLibrary, folder: Path, count: int, seed: int) -> int:
+def verify_sanitized(library: HostLibrary, count: int, seed: int) -> int:
     """Compare on random pairs with a build that address and undefined-behaviour sanitizers watch."""
     reference = ReferencePredictor(library.model)
     start, target = random_pairs(library, count, seed, 0)
-    require_equal(reference.predict_batch, lambda s, t: predict_sanitized(folder, s, t), start, target)
+    require_equal(
+        reference.predict_batch, lambda s, t: predict_sanitized(library.folder, s, t), start, target
+    )
     return len(start)
 
 

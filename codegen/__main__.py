@@ -1,0 +1,106 @@
+"""`python -m codegen VERB`: from a network file to verified C."""
+
+from __future__ import annotations
+
+import os
+
+# Matrices here are small: more than one BLAS thread each makes them several times slower. The work is spread over
+# threads by whole blocks instead. Has to be said before NumPy is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from pathlib import Path
+
+import click
+
+from codegen.boards import board_names, load_board
+from codegen.build import host_library
+from codegen.cosim_verbs import cosim, demo
+from codegen.firmware import load_firmware, make_firmware
+from codegen.host import HostLibrary
+from codegen.pairs_csv import format_pulses, read_pairs
+from codegen.verify import verify_codes, verify_random, verify_sanitized
+from sim.command_line import jobs_option, run
+from sim.output_files import write_text
+
+Input = click.Path(path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+def main() -> None:
+    """Turn trained networks into verified fixed-point C."""
+
+
+@main.command()
+@click.argument("model", type=Input)
+@click.option("--board", "board_name", required=True, help="Board name; 'codegen boards' lists them.")
+@click.option("-o", "--output", type=Input, required=True, help="Folder to write, whole or not at all.")
+@click.option(
+    "--calibration", type=Input, help="Data set to calibrate on  [default: a grid over the window]."
+)
+@click.option("--force", is_flag=True, help="Replace the folder whatever it holds.")
+def firmware(model: Path, board_name: str, output: Path, calibration: Path | None, force: bool) -> None:
+    """Quantise MODEL (ONNX) and write C sources, manifest and integer model."""
+    made = make_firmware(model, load_board(board_name), output, calibration, force)
+    click.echo(
+        f"{output}: {made.model.topology} for board {board_name}, {made.model.table_bytes()} bytes of tables, output "
+        f"within {made.report['output_rms_error_of_full_scale']:.1e} rms and "
+        f"{made.report['output_max_error_of_full_scale']:.1e} at most of the float network's full scale"
+    )
+
+
+@main.command()
+@click.argument("folder", type=Input)
+@click.option("-o", "--output", type=Input, required=True, help="Shared library to write.")
+def host(folder: Path, output: Path) -> None:
+    """Compile the firmware in FOLDER, controller included, as a library for this machine."""
+    load_firmware(folder)
+    host_library(folder, output)
+    click.echo(f"{output}: host library of {folder}")
+
+
+@main.command()
+@click.argument("folder", type=Input)
+@click.argument("pairs", type=Input)
+@click.option("-o", "--output", type=Input, required=True, help="CSV to write: ticks,direction.")
+def predict(folder: Path, pairs: Path, output: Path) -> None:
+    """Run the C in FOLDER, compiled for this machine, on PAIRS (CSV: g_start_nS,g_target_nS)."""
+    model = load_firmware(folder).model
+    g_start_nS, g_target_nS = read_pairs(pairs, model.g_min_nS, model.g_max_nS)
+    direction, ticks = HostLibrary(folder).predict(g_start_nS, g_target_nS)
+    write_text(output, format_pulses(direction, ticks))
+
+
+@main.command()
+@click.argument("folder", type=Input)
+@click.option("--random", "random_count", type=click.IntRange(min=1), help="Instead: N random int32 pairs.")
+@click.option("--sanitize", is_flag=True, help="Instead: random pairs under address and UB sanitizers.")
+@click.option("--seed", type=click.IntRange(min=0), default=1, help="Of the random pairs.")
+@jobs_option
+def verify(folder: Path, random_count: int | None, sanitize: bool, seed: int, jobs: int | None) -> None:
+    """Compare the C in FOLDER with its integer model, by exact equality, on every pair of 12-bit ADC codes."""
+    library = HostLibrary(folder)
+    if sanitize:
+        what, compared = (
+            "random pairs under sanitizers",
+            verify_sanitized(library, random_count or 100_000, seed),
+        )
+    elif random_count:
+        what, compared = "random pairs", verify_random(library, random_count, seed, jobs)
+    else:
+        what, compared = "pairs of 12-bit conductance codes", verify_codes(library, jobs)
+    click.echo(f"{folder}: C equals the integer model on {compared:,} {what}")
+
+
+@main.command()
+def boards() -> None:
+    """List the boards there are."""
+    for name in board_names():
+        click.echo(f"{name:12} {load_board(name).description}")
+
+
+main.add_command(cosim)
+main.add_command(demo)
+
+
+if __name__ == "__main__":
+    run(main, "codegen")

@@ -1,0 +1,66 @@
+"""The CSV files of `codegen predict`: pairs in, pulses out."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+
+from codegen.fixed import INT32_MAX, INT32_MIN, Int64Array
+from codegen.predictions import Int8Array
+from sim.errors import UserError
+
+PAIR_COLUMNS = ("g_start_nS", "g_target_nS")
+
+
+def read_pairs(path: Path, g_min_nS: int, g_max_nS: int) -> tuple[Int64Array, Int64Array]:
+    """Start and target conductances, (n,) each.
+
+    Raises:
+        UserError: the file or one of its lines is unusable, or a target lies outside the window; names the line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a text file") from None
+    rows = csv.reader(io.StringIO(text))
+    header = [name.strip() for name in next(rows, [])]
+    if tuple(header) != PAIR_COLUMNS:
+        raise UserError(f"{path}, line 1: the columns must be {','.join(PAIR_COLUMNS)}")
+    pairs = []
+    try:
+        for row in rows:
+            if row:
+                pairs.append(_parse(row, g_min_nS, g_max_nS, f"{path}, line {rows.line_num}"))
+    except csv.Error as error:
+        raise UserError(f"{path}, line {rows.line_num}: {error}") from None
+    if not pairs:
+        raise UserError(f"{path}: no pairs below the header")
+    columns = np.array(pairs, dtype=np.int64)
+    return columns[:, 0], columns[:, 1]
+
+
+def format_pulses(direction: Int8Array, ticks: Int64Array) -> str:
+    """`ticks,direction` lines, one per pair."""
+    lines = [f"{t},{d}" for t, d in zip(ticks.tolist(), direction.tolist(), strict=True)]
+    return "\n".join(["ticks,direction", *lines]) + "\n"
+
+
+def _parse(row: list[str], g_min_nS: int, g_max_nS: int, where: str) -> tuple[int, int]:
+    if len(row) != len(PAIR_COLUMNS):
+        raise UserError(f"{where}: {len(row)} values instead of {len(PAIR_COLUMNS)}")
+    try:
+        start, target = (int(value) for value in row)
+    except ValueError:
+        raise UserError(f"{where}: '{','.join(row)}' are not two whole numbers of nanosiemens") from None
+    if not INT32_MIN <= start <= INT32_MAX:
+        raise UserError(f"{where}: start {start} nS does not fit a 32-bit integer")
+    if not g_min_nS <= target <= g_max_nS:
+        raise UserError(
+            f"{where}: target {target} nS is outside the trained window {g_min_nS} .. {g_max_nS} nS"
+        )
+    return start, target
