@@ -22,7 +22,7 @@ SOURCE = click.Path(exists=True, path_type=Path)
 SEED = click.IntRange(0, SEED_HIGHEST)
 
 
-@click.command()
+@click.command(short_help="One-shot accuracy of C and integer reference.")
 @click.argument("sources", metavar="NETWORK_OR_FIRMWARE...", nargs=-1, required=True, type=SOURCE)
 @click.option("--board", default="generic", show_default=True, help="Board to program with.")
 @click.option("--noise", default="ouroboros", show_default=True, help="Noise preset, or a .toml file.")
@@ -55,7 +55,7 @@ def cosim(
     click.echo(f"the C equals its integer reference in all {trials} trials of each; written to {output}")
 
 
-@click.command()
+@click.command(short_help="Write-and-verify with the C: figure, table.")
 @click.argument("firmware", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--noise", default="ouroboros", show_default=True, help="Noise preset, or a .toml file.")
 @click.option("--cadence", "cadence_s", type=float, help="Time between noise draws, s [the preset's].")
