@@ -25,16 +25,20 @@ class FoldedNetwork:
     layers: tuple[FloatLayer, ...]
     factor: float
 
-    def activations(self, g_start_nS: Int64Array, delta_g_nS: Int64Array) -> list[FloatArray]:
-        """Every layer's outputs for unrounded inputs, (n, rows) each; the last one is y'."""
+    def sums(self, g_start_nS: Int64Array, delta_g_nS: Int64Array) -> list[FloatArray]:
+        """Every layer's outputs before the ReLU for unrounded inputs, (n, rows) each; the last one is y'."""
         stages = zip((g_start_nS, delta_g_nS), self.inputs, strict=True)
         steps = [(value - stage.offset_nS) / 2.0**stage.shift for value, stage in stages]
         x = np.stack(steps, axis=1) / 2.0**INPUT_FRACTION_BITS
-        outputs = []
+        sums = []
         for layer in self.layers:
-            x = layer.evaluate(x)
-            outputs.append(x)
-        return outputs
+            sums.append(x @ layer.weights.T + layer.bias)
+            x = np.maximum(sums[-1], 0.0) if layer.relu else sums[-1]
+        return sums
+
+    def output(self, g_start_nS: Int64Array, delta_g_nS: Int64Array) -> FloatArray:
+        """y', (n,)."""
+        return self.sums(g_start_nS, delta_g_nS)[-1][:, 0]
 
 
 def window_nS(network: FloatNetwork) -> tuple[int, int]:

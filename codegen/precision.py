@@ -19,7 +19,8 @@ def precision_report(folded: FoldedNetwork, model: QuantizedModel, pairs: Calibr
     largest magnitude and to the output's range (linear_s: largest magnitude; log10_s: highest minus lowest).
     """
     start, delta = pairs.g_start_nS, pairs.g_target_nS - pairs.g_start_nS
-    floats = folded.activations(start, delta)
+    sums = folded.sums(start, delta)
+    floats = [np.maximum(y, 0.0) if q.relu else y for y, q in zip(sums, model.layers, strict=True)]
     integers = ReferencePredictor(model).activations(start, delta)
     layers = []
     for layer, bounds, y, y_q in zip(model.layers, model.accumulators, floats, integers, strict=True):

@@ -20,7 +20,7 @@ from codegen.folding import FoldedNetwork, decode_constants, fold, window_nS
 from codegen.onnx_import import FloatArray, FloatLayer, FloatNetwork
 from codegen.proof import Interval, accumulator_bounds, fits_accumulator, output_interval
 from codegen.qmodel import INPUT_FRACTION_BITS, QuantizedLayer, QuantizedModel
-from codegen.reference import ReferencePredictor
+from codegen.reference import ExactLayer, quantise_inputs
 from sim.errors import UserError
 
 HEADROOM = 1.02  # calibration pairs need not hit the largest activation
@@ -58,42 +58,48 @@ class _Attempt:
 
 @dataclass(frozen=True, eq=False)
 class _Quantiser:
-    """What every attempt starts from."""
+    """What every attempt starts from; the arrays belong to the calibration pairs."""
 
     network: FloatNetwork
     board: Board
     folded: FoldedNetwork
-    pairs: CalibrationPairs
-    largest: list[FloatArray]  # magnitude of each layer's activations on all calibration pairs
-    y: FloatArray  # on the pairs of the search
+    largest: list[FloatArray]  # magnitude of each layer's activations on all pairs, (rows,) each
+    x: FloatArray  # integer inputs of every n-th pair, for the search
+    sums: list[FloatArray]  # each layer's outputs before the ReLU, on the same pairs
 
     @classmethod
     def prepare(cls, network: FloatNetwork, board: Board, pairs: CalibrationPairs) -> _Quantiser:
         folded = fold(network, board)
-        outputs = folded.activations(pairs.g_start_nS, pairs.g_target_nS - pairs.g_start_nS)
-        largest = [np.abs(output).max(axis=0) for output in outputs]
-        step = -(-len(pairs.g_start_nS) // SEARCH_PAIRS)
-        search = CalibrationPairs(pairs.g_start_nS[::step], pairs.g_target_nS[::step], pairs.source)
-        return cls(network, board, folded, search, largest, outputs[-1][::step, 0])
+        start, delta = pairs.g_start_nS, pairs.g_target_nS - pairs.g_start_nS
+        sums = folded.sums(start, delta)
+        largest = [
+            np.maximum(y, 0).max(axis=0) if layer.relu else np.abs(y).max(axis=0)
+            for y, layer in zip(sums, folded.layers, strict=True)
+        ]
+        step = -(-len(start) // SEARCH_PAIRS)
+        x = quantise_inputs(folded.inputs, start[::step], delta[::step])
+        return cls(network, board, folded, largest, x, [y[::step] for y in sums])
 
     def attempt(self, drops: list[int]) -> _Attempt:
-        """Quantise with `drops[i]` bits given away by hidden layer i, and measure."""
-        model = self._model(drops)
-        start, delta = self.pairs.g_start_nS, self.pairs.g_target_nS - self.pairs.g_start_nS
-        acc = ReferencePredictor(model).accumulators(start, delta)
-        error = np.ldexp(acc.astype(np.float64), -model.layers[-1].accumulator_bits[0]) - self.y
-        return _Attempt(drops, model, float(np.sqrt(np.mean(error**2))))
-
-    def _model(self, drops: list[int]) -> QuantizedModel:
+        """Quantise layer by layer, `drops[i]` bits given away by hidden layer i's activations, and measure."""
         ends = np.array([stage.interval() for stage in self.folded.inputs], dtype=np.int64)
-        x, x_bits = Interval(ends[:, 0], ends[:, 1]), np.full(2, INPUT_FRACTION_BITS)
+        interval, x_bits, x = Interval(ends[:, 0], ends[:, 1]), np.full(2, INPUT_FRACTION_BITS), self.x
         layers = []
-        for number, layer in enumerate(self.folded.layers[:-1], start=1):
-            wanted_bits = _output_bits(self.largest[number - 1]) - drops[number - 1]
-            quantised = _quantise_layer(layer, x, x_bits, wanted_bits, number)
-            layers.append(quantised)
-            x, x_bits = output_interval(quantised.arrays(), x), np.array(quantised.output_bits)
-        layers.append(_quantise_layer(self.folded.layers[-1], x, x_bits, None, len(self.folded.layers)))
+        for index, (layer, sums) in enumerate(zip(self.folded.layers, self.sums, strict=True)):
+            hidden = index < len(drops)
+            wanted_bits = _output_bits(self.largest[index]) - drops[index] if hidden else None
+            scales = _Scales(interval, x_bits, wanted_bits)
+            rough = _quantise_layer(layer, scales)
+            corrected = FloatLayer(layer.weights, layer.bias + _drift(rough, x, sums, layer.relu), layer.relu)
+            layers.append(_quantise_layer(corrected, scales))
+            arrays = layers[-1].arrays()
+            x = ExactLayer(arrays)(x)
+            if hidden:
+                interval, x_bits = output_interval(arrays, interval), np.array(layers[-1].output_bits)
+        error = np.ldexp(x[:, 0], -layers[-1].accumulator_bits[0]) - self.sums[-1][:, 0]
+        return _Attempt(drops, self._model(tuple(layers)), float(np.sqrt(np.mean(error**2))))
+
+    def _model(self, layers: tuple[QuantizedLayer, ...]) -> QuantizedModel:
         g_min_nS, g_max_nS = window_nS(self.network)
         return QuantizedModel(
             schema=1,
@@ -104,9 +110,26 @@ class _Quantiser:
             min_ticks=self.board.timer.min_ticks,
             max_ticks=self.board.timer.max_ticks,
             inputs=self.folded.inputs,
-            layers=tuple(layers),
+            layers=layers,
             decode=decode_constants(self.folded.factor, layers[-1].accumulator_bits[0]),
         )
+
+
+def _drift(layer: QuantizedLayer, x: FloatArray, sums: FloatArray, relu: bool) -> FloatArray:
+    """Mean error of the layer's sums where they count, to be given back through the bias, (rows,)."""
+    error = sums - np.ldexp(ExactLayer(layer.arrays()).accumulators(x), -np.array(layer.accumulator_bits))
+    counts = sums > 0 if relu else np.ones_like(sums, dtype=np.bool_)
+    drift: FloatArray = (error * counts).sum(axis=0) / np.maximum(counts.sum(axis=0), 1)
+    return drift
+
+
+@dataclass(frozen=True, eq=False)
+class _Scales:
+    """What a layer's scales depend on besides its weights."""
+
+    x: Interval  # of its integer inputs
+    x_bits: Int64Array  # their fraction bits, (columns,)
+    wanted_bits: Int64Array | None  # fraction bits of its outputs, (rows,); None for the output layer
 
 
 def _output_bits(largest: FloatArray) -> Int64Array:
@@ -118,11 +141,10 @@ def _output_bits(largest: FloatArray) -> Int64Array:
     return bits
 
 
-def _quantise_layer(
-    layer: FloatLayer, x: Interval, x_bits: Int64Array, wanted_bits: Int64Array | None, number: int
-) -> QuantizedLayer:
+def _quantise_layer(layer: FloatLayer, scales: _Scales) -> QuantizedLayer:
     """Give every row the largest scale that int16 weights and a proven int32 accumulator allow."""
-    scaled = np.ldexp(layer.weights, -x_bits)  # per integer step of the input
+    wanted_bits = scales.wanted_bits
+    scaled = np.ldexp(layer.weights, -scales.x_bits)  # per integer step of the input
     with np.errstate(divide="ignore"):
         acc_bits = np.floor(np.log2(INT16_MAX / np.abs(scaled).max(axis=1)))
         acc_bits = np.minimum(acc_bits, np.floor(np.log2(INT32_MAX / np.abs(layer.bias))))
@@ -134,13 +156,11 @@ def _quantise_layer(
         # Where even a shift of 1 is too much, the output gets coarser instead.
         output_bits = None if wanted_bits is None else np.minimum(wanted_bits, acc_bits - 1)
         shift = None if output_bits is None else acc_bits - output_bits
-        fits = fits_accumulator(accumulator_bounds(weights, bias, x), shift)
+        fits = fits_accumulator(accumulator_bounds(weights, bias, scales.x), shift)
         fits &= np.abs(weights).max(axis=1) <= INT16_MAX
         if fits.all():
             break
         acc_bits = acc_bits - ~fits
-    if not weights.any() and layer.weights.any():
-        raise UserError(f"layer {number} cannot be quantised: its biases dwarf its weights")
     return QuantizedLayer(
         weights=tuple(tuple(row) for row in weights.tolist()),
         bias=tuple(bias.tolist()),
@@ -154,7 +174,8 @@ def _check_pulse_widths(network: FloatNetwork, board: Board, pairs: CalibrationP
     """Refuse a network whose pulses the board's timer cannot give at all."""
     start_S, target_S = np.float64(1e-9) * pairs.g_start_nS, np.float64(1e-9) * pairs.g_target_nS
     width_s = network.width_s(start_S, target_S)
-    ticks = width_s * board.timer.frequency_Hz
+    with np.errstate(over="ignore"):
+        ticks = width_s * board.timer.frequency_Hz
     if (ticks < 0.5).all() or (ticks > board.timer.max_ticks).all():
         shortest_s, longest_s = board.timer.min_ticks * board.tick_s, board.timer.max_ticks * board.tick_s
         raise UserError(

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from codegen.fixed import INT16_MAX, INT16_MIN, Int64Array, exp2_q16, rshift_round, sat16
 from codegen.predictions import Int8Array, Predictions, as_int32_pairs, require_targets_in_window
 from codegen.proof import IntegerLayer
-from codegen.qmodel import QuantizedModel
+from codegen.qmodel import InputStage, QuantizedModel
 from codegen.status import Status
 
 CHUNK = 4096  # pairs at a time: activations stay in the cache
@@ -28,7 +28,7 @@ class ReferencePredictor:
 
     def __init__(self, model: QuantizedModel) -> None:
         self.model = model
-        self._layers = [_ExactLayer(layer.arrays()) for layer in model.layers]
+        self._layers = [ExactLayer(layer.arrays()) for layer in model.layers]
 
     def predict(self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike) -> tuple[Int8Array, Int64Array]:
         """Direction and ticks of each pair.
@@ -71,7 +71,7 @@ class ReferencePredictor:
         result = np.empty(g_start_nS.shape, dtype=np.int64)
         for begin in range(0, len(result), CHUNK):
             part = slice(begin, begin + CHUNK)
-            x = self.quantise_inputs(g_start_nS[part], delta_g_nS[part])
+            x = quantise_inputs(self.model.inputs, g_start_nS[part], delta_g_nS[part])
             for layer in self._layers:
                 x = layer(x)
             result[part] = x[:, 0]
@@ -79,37 +79,48 @@ class ReferencePredictor:
 
     def activations(self, g_start_nS: Int64Array, delta_g_nS: Int64Array) -> list[FloatArray]:
         """Integer outputs of every layer (the accumulator of the last), (n, rows) each."""
-        x = self.quantise_inputs(g_start_nS, delta_g_nS)
+        x = quantise_inputs(self.model.inputs, g_start_nS, delta_g_nS)
         outputs = []
         for layer in self._layers:
             x = layer(x)
             outputs.append(x.copy())
         return outputs
 
-    def quantise_inputs(self, g_start_nS: Int64Array, delta_g_nS: Int64Array) -> FloatArray:
-        """The network's integer inputs, (n, 2)."""
-        columns = [
-            sat16(rshift_round(value - stage.offset_nS, stage.shift))
-            for value, stage in zip((g_start_nS, delta_g_nS), self.model.inputs, strict=True)
-        ]
-        return np.stack(columns, axis=1).astype(np.float64)
+
+def quantise_inputs(
+    stages: tuple[InputStage, InputStage], g_start_nS: Int64Array, delta_g_nS: Int64Array
+) -> FloatArray:
+    """The network's integer inputs, (n, 2)."""
+    columns = [
+        sat16(rshift_round(value - stage.offset_nS, stage.shift))
+        for value, stage in zip((g_start_nS, delta_g_nS), stages, strict=True)
+    ]
+    return np.stack(columns, axis=1).astype(np.float64)
 
 
-class _ExactLayer:
+class ExactLayer:
     """One layer on integers stored as float64."""
 
     def __init__(self, layer: IntegerLayer) -> None:
         self._weights = np.ascontiguousarray(layer.weights.T, dtype=np.float64)
         addend = 0 if layer.shift is None else 1 << (layer.shift - 1)
-        self._bias = (layer.bias + addend).astype(np.float64)
+        self._bias = layer.bias.astype(np.float64)
+        self._rounded_bias = (layer.bias + addend).astype(np.float64)
         self._scale = None if layer.shift is None else np.ldexp(1.0, -layer.shift)
         self._lowest = 0 if layer.relu else INT16_MIN
 
+    def accumulators(self, x: FloatArray) -> FloatArray:
+        """`bias + weights @ x` of inputs (n, columns), without the rounding addend, (n, rows)."""
+        return x @ self._weights + self._bias
+
     def __call__(self, x: FloatArray) -> FloatArray:
+        """The layer's outputs; its accumulators in the output layer, (n, rows)."""
         acc: FloatArray = x @ self._weights
-        acc += self._bias
-        if self._scale is not None:
-            acc *= self._scale
-            np.floor(acc, out=acc)
-            np.clip(acc, self._lowest, INT16_MAX, out=acc)
+        if self._scale is None:
+            acc += self._bias
+            return acc
+        acc += self._rounded_bias
+        acc *= self._scale
+        np.floor(acc, out=acc)
+        np.clip(acc, self._lowest, INT16_MAX, out=acc)
         return acc
