@@ -48,6 +48,26 @@ def test_waits_are_bounded_and_failures_reported(
     assert stage(rig) == where
 
 
+def test_every_wait_has_the_whole_budget(rig: Any) -> None:
+    """50 polls per wait on the test board; the last of them may still succeed."""
+    rig.start(rig.WRITE_VERIFY, tolerance_nS=10, max_iterations=2)
+    for _ in range(2):
+        assert rig.run(start_reading, until="read") == "BUSY"
+        assert [rig.step() for _ in range(49)] == ["BUSY"] * 49
+        rig.serve_read(START_CODE)
+        assert rig.run(start_reading, until="pulse") == "BUSY"
+        assert [rig.step() for _ in range(49)] == ["BUSY"] * 49
+        rig.serve_pulse(1000)
+    assert outcome(rig) == "ERR_NOT_CONVERGED"
+
+
+@pytest.mark.parametrize("kind", ["read", "pulse"])
+def test_the_budget_ends(rig: Any, kind: str) -> None:
+    rig.start()
+    rig.run(start_reading, until=kind)
+    assert [rig.step() for _ in range(50)] == ["BUSY"] * 49 + ["ERR_TIMEOUT"]
+
+
 @pytest.mark.parametrize(("answer", "status"), [(PENDING, "ERR_TIMEOUT"), (FAILED, "ERR_HAL")])
 def test_the_pulse_voltage_may_never_settle(rig: Any, answer: int, status: str) -> None:
     rig.start()
@@ -74,6 +94,7 @@ def test_another_voltage_than_asked_for_gives_no_pulse(rig: Any, direction: int,
     rig.inject("VOLTAGE_uV", error_uV)
     rig.start()
     assert outcome(rig) == "ERR_VOLTAGE"
+    assert stage(rig) == DECIDE  # noticed at once, not after the settling time
     assert rig.pulses == []
 
 
@@ -202,6 +223,8 @@ def test_a_damaged_status_does_not_leave_a_pulse_unattended(rig: Any) -> None:
     advance(rig, "pulse")
     rig.damage("STATUS", 0)
     rig.serve_pulse(1000)
+    assert rig.step() == "BUSY"
+    assert rig.result()["status"] == rig.lib.OURO_BUSY
     assert rig.run(lambda: rig.code(rig.TARGET_nS)) == "CONVERGED"
 
 

@@ -75,6 +75,12 @@ def test_tolerance_limits_are_inclusive(rig: Any) -> None:
     assert rig.result()["pulses"] == 1
 
 
+def test_per_mille_limits_are_inclusive(rig: Any) -> None:
+    rig.start(rig.WRITE_VERIFY, target_nS=200_000, tolerance_permille=20)
+    assert rig.run(readings([204_160], 204_000)) == "CONVERGED"
+    assert rig.result()["pulses"] == 1
+
+
 def test_not_converged_after_the_last_iteration(rig: Any) -> None:
     rig.start(rig.WRITE_VERIFY, tolerance_nS=10, max_iterations=3)
     assert rig.run(readings([], START_nS)) == "ERR_NOT_CONVERGED"
@@ -104,6 +110,12 @@ def test_stuck_after_consecutive_pulses_without_effect(rig: Any) -> None:
 def test_moving_the_wrong_way_is_being_stuck(rig: Any) -> None:
     rig.start(rig.WRITE_VERIFY, tolerance_nS=10, stuck_pulses=2, stuck_move_nS=1000)
     assert rig.run(readings([200_000, 190_000, 180_000], 0)) == "ERR_STUCK"
+
+
+def test_moving_by_just_the_limit_is_not_being_stuck(rig: Any) -> None:
+    rig.start(rig.WRITE_VERIFY, tolerance_nS=10, max_iterations=4, stuck_pulses=1, stuck_move_nS=960)
+    steady = [START_nS + k * 960 for k in range(5)]
+    assert rig.run(readings(steady, 0)) == "ERR_NOT_CONVERGED"
 
 
 def test_small_corrections_say_nothing_about_being_stuck(rig: Any) -> None:
