@@ -1,0 +1,117 @@
+# Every target is one command of the project; `make help` explains them. Stages run only when their inputs changed.
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+BUILD  := build
+
+# What to build, e.g. `make firmware BOARD=openmena NOISE=prototype SEED=2`.
+BOARD  ?= generic
+NOISE  ?= ouroboros
+SEED   ?= 1
+PAIRS  ?= 10000
+TRIALS ?= 10000
+EVALUATION_SEED ?= 20240312
+DEPLOY ?= ft_smoothed
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help firmware verify readme test lint format bench calibrate clean distclean FORCE
+
+help: ## show this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo "  variables: BOARD=$(BOARD) NOISE=$(NOISE) SEED=$(SEED) PAIRS=$(PAIRS) TRIALS=$(TRIALS) DEPLOY=$(DEPLOY)"
+
+# --- environment ------------------------------------------------------------------------------------------
+READY := $(VENV)/.ready
+$(READY): pyproject.toml setup.py sim/kernel/jart_kernel.c sim/kernel/jart_kernel.h sim/kernel/build_kernel.py
+	@scripts/environment.sh $(PYTHON) $(VENV)
+	@touch $@
+
+# --- the main job -----------------------------------------------------------------------------------------
+NETWORK_NAMES := mlp_rpd_t mlp_rpd_g ft_unsmoothed ft_smoothed log_mlp log_smoothed
+NETWORKS      := $(NETWORK_NAMES:%=$(BUILD)/networks/%.onnx)
+TRAINED       := $(BUILD)/networks/.trained
+DATASET       := $(BUILD)/dataset.h5
+FIRMWARE      := $(BUILD)/firmware/$(BOARD)
+SIM_CODE      := $(wildcard sim/*.py sim/kernel/*.[ch] sim/presets/*.toml)
+TRAIN_CODE    := $(filter-out train/report%,$(wildcard train/*.py)) codegen/metadata.py codegen/onnx_import.py
+CODEGEN_CODE  := $(wildcard codegen/*.py) $(shell find firmware_templates -type f -not -path '*__pycache__*')
+
+# A variable counts as an input: its stamp file changes when its value does.
+stamp = $(BUILD)/.inputs/$(1)
+$(BUILD)/.inputs/%: FORCE
+	@mkdir -p $(@D); echo '$($*)' | cmp -s - $@ || echo '$($*)' >$@
+inputs = $(foreach name,$(1),$(call stamp,$(name)))
+
+firmware: $(BUILD)/results.json $(BUILD)/demo/convergence.json ## from an empty folder to verified C in build/firmware/BOARD, with the proof beside it
+	@cat $(BUILD)/report.txt
+	@echo
+	@echo "firmware:        $(FIRMWARE)  ($(DEPLOY))"
+	@echo "co-simulation:   $(BUILD)/results.json, $(BUILD)/accuracy.png, $(BUILD)/demo/"
+
+$(DATASET): $(SIM_CODE) $(call inputs,NOISE SEED PAIRS) | $(READY)
+	$(PY) -m sim dataset --noise $(NOISE) --seed $(SEED) --pairs $(PAIRS) --force -o $@
+	@touch $@
+
+$(TRAINED): $(DATASET) $(TRAIN_CODE)
+	$(PY) -m train networks $(DATASET) --seed $(SEED) -o $(BUILD)/networks
+	@touch $@
+
+$(BUILD)/baselines.json: $(DATASET) train/baselines.py
+	$(PY) -m train baselines $(DATASET) -o $@
+
+$(BUILD)/evaluation.json: $(TRAINED) $(BUILD)/baselines.json $(call inputs,BOARD TRIALS EVALUATION_SEED)
+	$(PY) -m train evaluate $(NETWORKS) --baselines $(BUILD)/baselines.json --board $(BOARD) --noise $(NOISE) \
+	    --trials $(TRIALS) --seed $(EVALUATION_SEED) -o $@
+
+$(FIRMWARE)/manifest.json: $(TRAINED) $(CODEGEN_CODE) $(call inputs,DEPLOY)
+	$(PY) -m codegen firmware $(BUILD)/networks/$(DEPLOY).onnx --board $(BOARD) --calibration $(DATASET) --force -o $(FIRMWARE)
+
+$(BUILD)/host/$(BOARD).so: $(FIRMWARE)/manifest.json
+	$(PY) -m codegen host $(FIRMWARE) -o $@
+
+$(BUILD)/cosimulation.json: $(TRAINED) $(CODEGEN_CODE) $(call inputs,BOARD TRIALS EVALUATION_SEED)
+	$(PY) -m codegen cosim $(NETWORKS) --board $(BOARD) --noise $(NOISE) --calibration $(DATASET) \
+	    --trials $(TRIALS) --seed $(EVALUATION_SEED) -o $@
+
+$(BUILD)/demo/convergence.json: $(FIRMWARE)/manifest.json $(call inputs,NOISE)
+	$(PY) -m codegen demo $(FIRMWARE) --noise $(NOISE) --seed $(EVALUATION_SEED) -o $(BUILD)/demo
+
+$(BUILD)/results.json: $(BUILD)/evaluation.json $(BUILD)/cosimulation.json $(BUILD)/host/$(BOARD).so $(wildcard train/report*.py)
+	$(PY) -m train report $(BUILD)/evaluation.json $(BUILD)/cosimulation.json --figure $(BUILD)/accuracy.png -o $@ >$(BUILD)/report.txt
+
+# --- proof and checks -------------------------------------------------------------------------------------
+verify: $(FIRMWARE)/manifest.json ## compare C and integer reference on all 16.7 million pairs of 12-bit codes
+	$(PY) -m codegen verify $(FIRMWARE)
+
+test: $(READY) lint ## lint, types and every test
+	$(VENV)/bin/pytest
+
+lint: $(READY) ## formatting, lint and strict types, of Python and C
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h')
+	$(VENV)/bin/mypy
+
+format: $(READY) ## rewrite Python and C in the project's format
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/clang-format -i $$(git ls-files '*.c' '*.h')
+
+bench: $(READY) ## speed of the device model and of the predictor
+	$(PY) benchmarks/device_speed.py
+	$(PY) benchmarks/predictor_speed.py
+
+calibrate: $(READY) ## find the noise amplitude at which the paper's recipe gives the paper's accuracy (hours)
+	$(PY) -m train calibrate -o $(BUILD)/calibration
+
+readme: firmware ## rewrite the results in README.md and docs from a run
+	$(PY) -m train report $(BUILD)/evaluation.json $(BUILD)/cosimulation.json --readme README.md \
+	    --figure docs/figures/accuracy.png -o docs/results.json
+	cp $(BUILD)/demo/write_and_verify.png docs/figures/write_and_verify.png
+
+clean: ## remove everything built, keep the environment
+	rm -rf $(BUILD)
+
+distclean: clean ## remove the environment too
+	rm -rf $(VENV)

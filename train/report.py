@@ -1,0 +1,174 @@
+"""Collects the records of a run: `results.json`, the printed table, the check of C against float, the README.
+
+Everything shown comes from the records; nothing is computed twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sim.errors import UserError
+from sim.output_files import write_text
+
+Record = dict[str, Any]
+
+# What the compiled C may differ by from the float network it was made from (same devices, same noise).
+MOST_FRACTION_DIFFERENCE = 0.003
+MOST_RELATIVE_MEAN_RPD_DIFFERENCE = 0.02
+
+TITLES = {
+    "noise_free_inverse": "noise-free model, inverted",
+    "noise_free_scaled": "the same, with one fitted time-scale factor",
+    "mlp_rpd_t": "MLP, linear time, best RPD of t",
+    "mlp_rpd_g": "MLP, linear time, best RPD of G",
+    "ft_unsmoothed": "fine-tuned on G, unsmoothed",
+    "ft_smoothed": "fine-tuned on G, smoothed (the paper's full recipe)",
+    "log_mlp": "MLP, log time",
+    "log_smoothed": "MLP, log time, fine-tuned on RPD of G",
+}
+REALISATIONS = ("float", "reference", "c")
+BEGIN, END = "<!-- results: written by `make readme` -->", "<!-- end of results -->"
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far the compiled C of one predictor is from its float network; all differences are C - float."""
+
+    predictor: str
+    within_50: float
+    within_10: float
+    mean_rpd_relative: float
+
+    @property
+    def holds(self) -> bool:
+        """True within the limits above."""
+        return (
+            abs(self.within_50) <= MOST_FRACTION_DIFFERENCE
+            and abs(self.within_10) <= MOST_FRACTION_DIFFERENCE
+            and abs(self.mean_rpd_relative) <= MOST_RELATIVE_MEAN_RPD_DIFFERENCE
+        )
+
+
+def collect(paths: Sequence[Path]) -> list[Record]:
+    """Read the `records` of several JSON files, ordered by predictor and realisation.
+
+    Raises:
+        UserError: a file is missing or unreadable, a record occurs twice, or runs of different settings mix.
+    """
+    records: list[Record] = []
+    for path in paths:
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            records += content if isinstance(content, list) else content["records"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"cannot read records from {path} ({error}); run the stage that writes it") from None
+    keys = [(r["predictor"], r["realisation"]) for r in records]
+    if twice := sorted({key for key in keys if keys.count(key) > 1}):
+        raise UserError(f"two records of {twice[0][0]} ({twice[0][1]}); give each file once")
+    for setting in ("noise_preset", "cadence_s", "seed", "trials", "board"):
+        if len({str(r[setting]) for r in records}) > 1:
+            raise UserError(f"the records differ in {setting}; evaluate every predictor on the same trials")
+    return sorted(records, key=lambda r: (_rank(TITLES, r["predictor"]), _rank(REALISATIONS, r["realisation"])))
+
+
+def _rank(order: Any, name: str) -> tuple[int, str]:
+    names = list(order)
+    return (names.index(name) if name in names else len(names), name)
+
+
+def agreements(records: Sequence[Record]) -> list[Agreement]:
+    """Compare C and float of every predictor that has both."""
+    by_key = {(r["predictor"], r["realisation"]): r for r in records}
+    found = []
+    for (predictor, realisation), c in by_key.items():
+        flt = by_key.get((predictor, "float"))
+        if realisation == "c" and flt is not None:
+            found.append(
+                Agreement(
+                    predictor,
+                    within_50=c["within_50"] - flt["within_50"],
+                    within_10=c["within_10"] - flt["within_10"],
+                    mean_rpd_relative=c["mean_rpd"] / flt["mean_rpd"] - 1.0,
+                )
+            )
+    return found
+
+
+def _cells(r: Record) -> list[str]:
+    def fraction(name: str) -> str:
+        low, high = r[f"{name}_ci95"]
+        return f"{r[name]:.1%} ({low * 100:.1f} - {high * 100:.1f})"
+
+    def number(name: str) -> str:
+        low, high = r[f"{name}_ci95"]
+        return f"{r[name]:.3f} ({low:.3f} - {high:.3f})"
+
+    return [
+        r["predictor"],
+        {"c": "C", "reference": "integers", "float": "float"}[r["realisation"]],
+        number("mean_rpd"),
+        number("median_rpd"),
+        *(fraction(name) for name in ("within_50", "within_20", "within_10", "wrong_direction")),
+    ]
+
+
+HEADER = ("predictor", "as", "mean RPD", "median RPD", "within 50 %", "within 20 %", "within 10 %", "wrong direction")
+
+
+def conditions(records: Sequence[Record]) -> str:
+    """One line that says what the numbers of `records` hold for."""
+    r = records[0]
+    return (
+        f"{r['trials']:,} one-shot trials on fresh noisy devices, board '{r['board']}', noise preset"
+        f" '{r['noise_preset']}' drawn every {r['cadence_s'] * 1e9:g} ns, evaluation seed {r['seed']};"
+        " in brackets: 95 % intervals"
+    )
+
+
+def text_table(records: Sequence[Record]) -> str:
+    """The records as an aligned text table."""
+    rows = [list(HEADER), *(_cells(r) for r in records)]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(HEADER))]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def agreement_lines(found: Sequence[Agreement]) -> str:
+    """The differences between C and float, one predictor a line."""
+    return "\n".join(
+        f"C - float, {a.predictor}: within 50 % {a.within_50 * 100:+.2f} pp, within 10 %"
+        f" {a.within_10 * 100:+.2f} pp, mean RPD {a.mean_rpd_relative:+.2%}"
+        + ("" if a.holds else "   <- beyond the limits (0.3 pp, 0.3 pp, 2 %)")
+        for a in found
+    )
+
+
+def markdown(records: Sequence[Record]) -> str:
+    """Conditions and table for the README: one row per predictor, as C where there is C."""
+    shown: dict[str, Record] = {}
+    for r in records:
+        if r["realisation"] in ("float", "c"):
+            shown[r["predictor"]] = r  # C follows float in the order of `collect`
+    names = ("Predictor", "as", "mean RPD", "median", "within 50 %", "within 20 %", "within 10 %", "wrong way")
+    lines = ["| " + " | ".join(names) + " |", "|---|---|---|---|---|---|---|---|"]
+    for r in shown.values():
+        cells = _cells(r)
+        cells[0] = f"`{r['predictor']}`: {TITLES.get(r['predictor'], '')}".removesuffix(": ")
+        lines.append("| " + " | ".join(cells) + " |")
+    return f"{conditions(records)}.\n\n" + "\n".join(lines) + "\n"
+
+
+def update_readme(readme: Path, records: Sequence[Record]) -> None:
+    """Replace the results between the README's markers.
+
+    Raises:
+        UserError: the markers are missing.
+    """
+    text = readme.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise UserError(f"{readme} has no results section between '{BEGIN}' and '{END}'")
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    write_text(readme, f"{before}{BEGIN}\n{markdown(records)}{END}{after}")
