@@ -60,7 +60,9 @@ def main() -> None:
     """Print the table."""
     all_jobs = stepper.default_jobs()
     print(f"ns per device-step, {DEVICES} devices, fastest of {REPETITIONS}; {all_jobs} cores here")
-    print(f"{'pulse':8}{'noise':12}{'1 thread':>10}{f'{all_jobs} threads':>12}{'NumPy twin':>12}{'twin/kernel':>13}")
+    print(
+        f"{'pulse':8}{'noise':12}{'1 thread':>10}{f'{all_jobs} threads':>12}{'NumPy twin':>12}{'twin/kernel':>13}"
+    )
     for name, v_V in (("SET", jart_fit.V_SET_V), ("RESET", jart_fit.V_RESET_V)):
         for preset in ("none", "ouroboros"):
             one = fastest_ns_per_step(kernel(v_V, 1), preset, STEPS)

@@ -101,6 +101,5 @@ def boards() -> None:
 main.add_command(cosim)
 main.add_command(demo)
 
-
 if __name__ == "__main__":
     run(main, "codegen")

@@ -76,24 +76,31 @@ class NoiseFreeInverse:
         )
         return self.time_scale * np.where(up, t_set, -t_reset)
 
+    def rpd_g(self, samples: Samples) -> float:
+        """Return the mean relative difference of G on recorded histories, as networks are scored."""
+        target_S = samples.g_target_S
+        t_s = np.abs(self.pulse_s(samples.g_start_S.numpy(), target_S.numpy()))
+        everything = torch.arange(len(samples))
+        g_out_S = samples.histories.value(everything, torch.from_numpy(t_s / samples.dt_s))
+        return float(((g_out_S - target_S).abs() / target_S).mean())
+
+    def scaled(self, time_scale: float) -> NoiseFreeInverse:
+        """Return a copy with another factor on every pulse time."""
+        return replace(self, time_scale=time_scale)
+
     def scaled_to(self, samples: Samples) -> NoiseFreeInverse:
         """Return a copy whose time scale minimises the RPD of G on the recorded histories of `samples`."""
-        g_start_S = samples.g_start_S.numpy()
-        target = samples.g_target_S
-        t = np.abs(replace(self, time_scale=1.0).pulse_s(g_start_S, target.numpy())) / samples.dt_s
-        steps = torch.from_numpy(t)
-        everything = torch.arange(len(samples))
+        once = self.scaled(1.0)
 
         def rpd(log_scale: float) -> float:
-            g_out_S = samples.histories.value(everything, steps * float(np.exp(log_scale)))
-            return float(((g_out_S - target).abs() / target).mean())
+            return once.scaled(float(np.exp(log_scale))).rpd_g(samples)
 
         # The error has one broad valley but is rough on a fine scale: bracket it on a grid first.
         grid = np.linspace(np.log(TIME_SCALES[0]), np.log(TIME_SCALES[1]), 41)
         lowest = int(np.argmin([rpd(x) for x in grid]))
         bounds = (grid[max(lowest - 1, 0)], grid[min(lowest + 1, len(grid) - 1)])
         best = minimize_scalar(rpd, bounds=bounds, method="bounded", options={"xatol": 1e-3})
-        return replace(self, time_scale=float(np.exp(best.x)))
+        return self.scaled(float(np.exp(best.x)))
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,18 @@ Built from the weights rather than traced, so that equal weights give equal byte
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from codegen.metadata import NetworkMetadata, attach_metadata, metadata_from_dict
+from codegen.onnx_import import FloatNetwork
+from sim import jart_fit
 from sim.output_files import whole_file
 from train.features import Scaling
 from train.loop import Weights
@@ -21,36 +26,38 @@ IR_VERSION = 8  # what opset 17 came with; readable by every runtime since 2022
 PRODUCER = "ouroboros"
 
 
-def build_metadata(
-    scaling: Scaling,
-    *,
-    window_S: tuple[float, float],
-    pulse_V: tuple[float, float],
-    device_model: str,
-    noise_preset: str,
-    cadence_s: float,
-    seed: int,
-) -> NetworkMetadata:
-    """Return the metadata of a network trained with `scaling`.
+def metadata_of_dataset(scaling: Scaling, parameters: Mapping[str, Any]) -> NetworkMetadata:
+    """Return the metadata of a network trained on a data set.
 
     Args:
-        window_S: lowest and highest target conductance.
-        pulse_V: SET (negative) and RESET (positive) voltage of the pulses.
+        parameters: what the data set was generated with, as `sim.dataset.parameters` gives it.
     """
+    window = [parameters["window"][name] for name in ("n_low_1e26", "n_high_1e26")]
+    g_min_S, g_max_S = jart_fit.read_conductance(np.array(window))
+    noise = parameters["noise"]
     return metadata_from_dict(
         {
             "schema": 1,
             **scaling.metadata_fields(),
-            "window": {"g_min_S": window_S[0], "g_max_S": window_S[1]},
-            "pulse": {"v_set_V": pulse_V[0], "v_reset_V": pulse_V[1]},
+            "window": {"g_min_S": float(g_min_S), "g_max_S": float(g_max_S)},
+            "pulse": {"v_set_V": parameters["v_set_V"], "v_reset_V": parameters["v_reset_V"]},
             "trained_on": {
-                "device_model": device_model,
-                "noise_preset": noise_preset,
-                "cadence_s": cadence_s,
-                "seed": seed,
+                "device_model": parameters["device_model"],
+                "noise_preset": noise["name"],
+                "cadence_s": noise["cadence_s"],
+                "seed": parameters["seed"],
             },
         }
     )
+
+
+def weights_of(network: FloatNetwork) -> tuple[Weights, tuple[int, ...]]:
+    """Return the weights of a network file as `build_model` takes them, and the layer sizes."""
+    weights: Weights = {}
+    for i, layer in enumerate(network.layers):
+        weights[f"layers.{i}.weight"] = torch.from_numpy(layer.weights.astype(np.float32))
+        weights[f"layers.{i}.bias"] = torch.from_numpy(layer.bias.astype(np.float32))
+    return weights, (network.layers[0].weights.shape[1], *(len(layer.bias) for layer in network.layers))
 
 
 def build_model(weights: Weights, metadata: NetworkMetadata) -> onnx.ModelProto:

@@ -8,8 +8,7 @@ from typing import Literal
 
 import torch
 
-from train.fit import Selected
-from train.loop import Best, Loss, Progress, Schedule, Weights, outputs, reproducible, run_epochs
+from train.loop import Loss, Progress, Schedule, Selected, Selection, Weights, reproducible, run_epochs
 from train.model import PAPER_SIZES, PulsePredictorMLP
 from train.samples import Samples
 
@@ -24,8 +23,8 @@ class Stage:
     schedule: Schedule
 
 
-UNSMOOTHED = (Stage(1, Schedule(epochs=100, rate=1e-3)),)
-SMOOTHED = tuple(Stage(kernel, Schedule(epochs=50, rate=1e-3)) for kernel in (1001, 101, 11, 1))
+UNSMOOTHED = (Stage(1, Schedule(epochs=100, rate=5e-4, batch=256)),)
+SMOOTHED = tuple(Stage(kernel, Schedule(epochs=50, rate=5e-4, batch=256)) for kernel in (1001, 101, 11, 1))
 
 
 def finetune(
@@ -48,21 +47,21 @@ def finetune(
     Args:
         criterion: `mse` is the paper's loss on G; `rpd` the relative difference it is judged by.
     """
-    best = Best()
+    selection = Selection(validation)
     with reproducible():
         model = PulsePredictorMLP(sizes, seed)
         model.load_state_dict(weights)
         generator = torch.Generator().manual_seed(seed)
-        best.offer(validation.rpd_g(outputs(model, validation)), model)
+        selection.offer(model)
 
-        def select() -> None:
-            best.offer(validation.rpd_g(outputs(model, validation)), model)
+        def after_epoch() -> None:
+            selection.offer(model)
             progress()
 
         for stage in stages:
             loss = _loss(training, stage.kernel, criterion)
-            run_epochs(model, training, loss, stage.schedule, generator, select)
-    return Selected(best.weights, best.score)
+            run_epochs(model, training, loss, stage.schedule, generator, after_epoch)
+    return selection.best_g
 
 
 def _loss(training: Samples, kernel: int, criterion: Criterion) -> Loss:

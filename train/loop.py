@@ -11,7 +11,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
@@ -37,7 +37,7 @@ class Schedule:
     epochs: int
     rate: float
     final_fraction: float = 0.01
-    batch: int = 128
+    batch: int = 64
 
     def rate_at(self, epoch: int) -> float:
         progress = epoch / max(1, self.epochs - 1)
@@ -45,17 +45,31 @@ class Schedule:
         return self.rate * (self.final_fraction + (1 - self.final_fraction) * fall)
 
 
-@dataclass
-class Best:
-    """Keeps a copy of the weights with the lowest score seen."""
+@dataclass(frozen=True)
+class Selected:
+    """Weights kept by a selection rule, and their validation scores (paper, eq. 1)."""
 
-    score: float = math.inf
-    weights: Weights = field(default_factory=dict)
+    weights: Weights
+    rpd_t: float
+    rpd_g: float
 
-    def offer(self, score: float, model: PulsePredictorMLP) -> None:
-        if score < self.score:
-            self.score = score
-            self.weights = copy.deepcopy(model.state_dict())
+
+class Selection:
+    """Keeps the weights with the lowest validation RPD of t, and those with the lowest RPD of G."""
+
+    def __init__(self, validation: Samples) -> None:
+        self._validation = validation
+        self.best_t = Selected({}, math.inf, math.inf)
+        self.best_g = Selected({}, math.inf, math.inf)
+
+    def offer(self, model: PulsePredictorMLP) -> None:
+        """Score the model as it is now on the unsmoothed validation histories."""
+        y = outputs(model, self._validation)
+        rpd_t, rpd_g = self._validation.rpd_t(y), self._validation.rpd_g(y)
+        if rpd_t < self.best_t.rpd_t or rpd_g < self.best_g.rpd_g:
+            now = Selected(copy.deepcopy(model.state_dict()), rpd_t, rpd_g)
+            self.best_t = now if rpd_t < self.best_t.rpd_t else self.best_t
+            self.best_g = now if rpd_g < self.best_g.rpd_g else self.best_g
 
 
 @contextmanager

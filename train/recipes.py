@@ -59,7 +59,7 @@ PAPER = (
 )
 # Beyond the paper: the time spans decades, and a logarithm cannot err in direction.
 LOGARITHMIC = (
-    FitRecipe(LOG_SCALING, best_t=None, best_g="log_mlp"),
+    FitRecipe(LOG_SCALING, None, "log_mlp", Schedule(epochs=100, rate=3e-3, batch=256)),
     FinetuneRecipe("log_smoothed", "log_mlp", SMOOTHED, criterion="rpd"),
 )
 ALL_RECIPES: tuple[Recipe, ...] = (PAPER[0], LOGARITHMIC[0], PAPER[1], LOGARITHMIC[1], PAPER[2])

@@ -65,14 +65,18 @@ def collect(paths: Sequence[Path]) -> list[Record]:
             content = json.loads(path.read_text(encoding="utf-8"))
             records += content if isinstance(content, list) else content["records"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"cannot read records from {path} ({error}); run the stage that writes it") from None
+            raise UserError(
+                f"cannot read records from {path} ({error}); run the stage that writes it"
+            ) from None
     keys = [(r["predictor"], r["realisation"]) for r in records]
     if twice := sorted({key for key in keys if keys.count(key) > 1}):
         raise UserError(f"two records of {twice[0][0]} ({twice[0][1]}); give each file once")
     for setting in ("noise_preset", "cadence_s", "seed", "trials", "board"):
         if len({str(r[setting]) for r in records}) > 1:
             raise UserError(f"the records differ in {setting}; evaluate every predictor on the same trials")
-    return sorted(records, key=lambda r: (_rank(TITLES, r["predictor"]), _rank(REALISATIONS, r["realisation"])))
+    return sorted(
+        records, key=lambda r: (_rank(TITLES, r["predictor"]), _rank(REALISATIONS, r["realisation"]))
+    )
 
 
 def _rank(order: Any, name: str) -> tuple[int, str]:
@@ -116,7 +120,16 @@ def _cells(r: Record) -> list[str]:
     ]
 
 
-HEADER = ("predictor", "as", "mean RPD", "median RPD", "within 50 %", "within 20 %", "within 10 %", "wrong direction")
+HEADER = (
+    "predictor",
+    "as",
+    "mean RPD",
+    "median RPD",
+    "within 50 %",
+    "within 20 %",
+    "within 10 %",
+    "wrong direction",
+)
 
 
 def conditions(records: Sequence[Record]) -> str:
@@ -152,7 +165,16 @@ def markdown(records: Sequence[Record]) -> str:
     for r in records:
         if r["realisation"] in ("float", "c"):
             shown[r["predictor"]] = r  # C follows float in the order of `collect`
-    names = ("Predictor", "as", "mean RPD", "median", "within 50 %", "within 20 %", "within 10 %", "wrong way")
+    names = (
+        "Predictor",
+        "as",
+        "mean RPD",
+        "median",
+        "within 50 %",
+        "within 20 %",
+        "within 10 %",
+        "wrong way",
+    )
     lines = ["| " + " | ".join(names) + " |", "|---|---|---|---|---|---|---|---|"]
     for r in shown.values():
         cells = _cells(r)

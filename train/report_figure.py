@@ -38,7 +38,10 @@ def draw_accuracy(records: Sequence[Record], path: Path) -> None:
         axes.barh(at, value * 100, 0.25, xerr=error * 100, color=colour, label=label, error_kw={"lw": 0.8})
         for position, v in zip(at, value, strict=True):
             axes.text(v * 100 + 1.2, position, f"{v * 100:.1f}", va="center", fontsize=7)
-    labels = [f"{TITLES.get(n, n)}\n{'compiled C' if r['realisation'] == 'c' else 'float'}" for n, r in shown.items()]
+    labels = [
+        f"{TITLES.get(n, n)}\n{'compiled C' if r['realisation'] == 'c' else 'float'}"
+        for n, r in shown.items()
+    ]
     axes.set_yticks(y, labels, fontsize=8)
     axes.set_xlim(0, 106)
     axes.set_xlabel("trials that end within the tolerance of their target after one pulse [%]")

@@ -16,7 +16,9 @@ Input = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("record_files", metavar="RECORDS...", type=Input, nargs=-1, required=True)
-@click.option("-o", "--output", type=Input, required=True, help="JSON file: one record per predictor and realisation.")
+@click.option(
+    "-o", "--output", type=Input, required=True, help="JSON file: one record per predictor and realisation."
+)
 @click.option("--figure", type=Input, help="Also draw the accuracy as a PNG file.")
 @click.option("--readme", type=Input, help="Also replace the results section of this README.")
 def report(record_files: tuple[Path, ...], output: Path, figure: Path | None, readme: Path | None) -> None:
@@ -34,4 +36,6 @@ def report(record_files: tuple[Path, ...], output: Path, figure: Path | None, re
         update_readme(readme, records)
     click.echo(f"{conditions(records)}\n\n{text_table(records)}\n\n{agreement_lines(found)}")
     if beyond := [a.predictor for a in found if not a.holds]:
-        raise UserError(f"the C is too far from its float network for {', '.join(beyond)}; see the lines above")
+        raise UserError(
+            f"the C is too far from its float network for {', '.join(beyond)}; see the lines above"
+        )

@@ -4,39 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from sim.dataset import PulseDataset
 from sim.errors import UserError
 from train.features import Scaling
 from train.history import HistoryMap, recorded_response
 
-TRAIN, VALIDATION, TEST = 0, 1, 2
 SPLIT_NAMES = ("training", "validation", "test")
-
-
-class Dataset(Protocol):
-    """What training needs of `sim.dataset.PulseDataset`."""
-
-    @property
-    def g_start_S(self) -> npt.NDArray[np.float64]: ...
-    @property
-    def g_target_S(self) -> npt.NDArray[np.float64]: ...
-    @property
-    def t_pulse_s(self) -> npt.NDArray[np.float64]: ...
-    @property
-    def split(self) -> npt.NDArray[np.uint8]: ...
-    @property
-    def history_offset(self) -> npt.NDArray[np.int64]: ...
-    @property
-    def history_step(self) -> npt.NDArray[np.uint32]: ...
-    @property
-    def history_g_S(self) -> npt.NDArray[np.float32]: ...
-    @property
-    def dt_s(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -60,7 +37,7 @@ class Samples:
     scaling: Scaling
 
     @classmethod
-    def of_split(cls, dataset: Dataset, split: int, scaling: Scaling) -> Samples:
+    def of_split(cls, dataset: PulseDataset, split: int, scaling: Scaling) -> Samples:
         """Gather one split.
 
         Raises:
@@ -133,19 +110,3 @@ class Samples:
         t, _ = self.recorded_time(everything, y)
         g_out_S = self.histories.value(everything, t)
         return float(((g_out_S - self.g_target_S).abs() / self.g_target_S).mean())
-
-
-def check_dataset(dataset: Any) -> None:
-    """Refuse a data set whose arrays do not fit together.
-
-    Raises:
-        UserError: says which array.
-    """
-    n = len(dataset.g_start_S)
-    for name in ("g_target_S", "t_pulse_s", "split"):
-        if len(getattr(dataset, name)) != n:
-            raise UserError(f"data set: {name} has another length than g_start_S; build it again")
-    if len(dataset.history_offset) != n + 1 or dataset.history_offset[-1] > len(dataset.history_step):
-        raise UserError("data set: histories are truncated; build it again")
-    if len(dataset.history_step) != len(dataset.history_g_S):
-        raise UserError("data set: history/step and history/g_S have different lengths; build it again")

@@ -93,8 +93,7 @@ size_t ouro_lockstep_step_all(ouro_lockstep_t *lockstep)
     return waiting;
 }
 
-size_t ouro_lockstep_waiting(const ouro_lockstep_t *lockstep, int wait, int64_t *index, int64_t *v_uV,
-                             int64_t *ticks)
+size_t ouro_lockstep_waiting(const ouro_lockstep_t *lockstep, int wait, int64_t *index, int64_t *v_uV, int64_t *ticks)
 {
     size_t count = 0U;
 

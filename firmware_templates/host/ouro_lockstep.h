@@ -22,23 +22,23 @@ typedef enum { OURO_WAIT_NONE = 0, OURO_WAIT_READ = 1, OURO_WAIT_PULSE = 2 } our
 
 /* Broken safety rules, as bits of ouro_lockstep_violations(). */
 typedef enum {
-    OURO_BROKE_NO_CELL = 1,          /* read or pulse without a selected cell */
-    OURO_BROKE_OVERLAP = 2,          /* a call that needs a quiet HAL while an operation was in flight */
-    OURO_BROKE_STRAY_POLL = 4,       /* polled what was not in flight */
-    OURO_BROKE_STRAY_VOLTAGE = 8,    /* selected or read with more than one DAC step on the driver */
-    OURO_BROKE_VOLTAGE_LIMIT = 16,   /* voltage beyond the board's limit */
-    OURO_BROKE_VOLTAGE_SIGN = 32,    /* pulse at zero volts or with the sign of the other direction */
-    OURO_BROKE_WIDTH_LIMIT = 64      /* pulse shorter or longer than the board's limits */
+    OURO_BROKE_NO_CELL = 1,        /* read or pulse without a selected cell */
+    OURO_BROKE_OVERLAP = 2,        /* a call that needs a quiet HAL while an operation was in flight */
+    OURO_BROKE_STRAY_POLL = 4,     /* polled what was not in flight */
+    OURO_BROKE_STRAY_VOLTAGE = 8,  /* selected or read with more than one DAC step on the driver */
+    OURO_BROKE_VOLTAGE_LIMIT = 16, /* voltage beyond the board's limit */
+    OURO_BROKE_VOLTAGE_SIGN = 32,  /* pulse at zero volts or with the sign of the other direction */
+    OURO_BROKE_WIDTH_LIMIT = 64    /* pulse shorter or longer than the board's limits */
 } ouro_broken_rule_t;
 
 /* Hardware faults to inject. Value 0 repairs, except where stated. */
 typedef enum {
-    OURO_FAULT_SELECT = 0,         /* not 0: select fails */
-    OURO_FAULT_VOLTAGE_uV = 1,     /* added to every pulse voltage */
-    OURO_FAULT_ZERO_uV = 2,        /* added when 0 V is asked for */
-    OURO_FAULT_SETTLE_ANSWER = 3,  /* answer of the settle poll; -1 repairs */
-    OURO_FAULT_READ_ANSWER = 4,    /* answer of the read poll; -1 repairs */
-    OURO_FAULT_PULSE_ANSWER = 5,   /* answer of the pulse poll; -1 repairs */
+    OURO_FAULT_SELECT = 0,        /* not 0: select fails */
+    OURO_FAULT_VOLTAGE_uV = 1,    /* added to every pulse voltage */
+    OURO_FAULT_ZERO_uV = 2,       /* added when 0 V is asked for */
+    OURO_FAULT_SETTLE_ANSWER = 3, /* answer of the settle poll; -1 repairs */
+    OURO_FAULT_READ_ANSWER = 4,   /* answer of the read poll; -1 repairs */
+    OURO_FAULT_PULSE_ANSWER = 5,  /* answer of the pulse poll; -1 repairs */
     OURO_FAULTS = 6
 } ouro_fault_t;
 
@@ -63,8 +63,7 @@ size_t ouro_lockstep_step_all(ouro_lockstep_t *lockstep);
  * List the instances that wait for `wait`: their indices and, for pulses, the voltage in uV (as the DAC
  * really sets it) and the length in ticks. The arrays hold n. Returns how many there are.
  */
-size_t ouro_lockstep_waiting(const ouro_lockstep_t *lockstep, int wait, int64_t *index, int64_t *v_uV,
-                             int64_t *ticks);
+size_t ouro_lockstep_waiting(const ouro_lockstep_t *lockstep, int wait, int64_t *index, int64_t *v_uV, int64_t *ticks);
 
 /* Answer `count` waiting reads with ADC codes, pulses with the ticks really given (0 .. UINT32_MAX). */
 void ouro_lockstep_serve_reads(ouro_lockstep_t *lockstep, size_t count, const int64_t *index, const int64_t *code);

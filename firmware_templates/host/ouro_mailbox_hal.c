@@ -138,7 +138,8 @@ ouro_hal_progress_t ouro_hal_read_poll(ouro_hal_t *hal, ouro_reading_t *reading)
 
 void ouro_hal_pulse_start(ouro_hal_t *hal, ouro_direction_t direction, uint32_t ticks)
 {
-    const bool sign_fits = ((direction == OURO_SET) && (hal->v_uV < 0)) || ((direction == OURO_RESET) && (hal->v_uV > 0));
+    const bool sign_fits =
+        ((direction == OURO_SET) && (hal->v_uV < 0)) || ((direction == OURO_RESET) && (hal->v_uV > 0));
 
     require(hal, hal->selected, OURO_BROKE_NO_CELL);
     require(hal, sign_fits, OURO_BROKE_VOLTAGE_SIGN);

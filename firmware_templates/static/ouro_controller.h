@@ -98,7 +98,8 @@ ouro_status_t ouro_controller_start(ouro_controller_t *controller, const ouro_re
  *   OURO_NO_PULSE_NEEDED    one-shot: the predictor asks for no pulse
  *   OURO_ERR_NOT_CONVERGED  not on target after max_iterations
  *   OURO_ERR_SELECT, _READ_SATURATED, _STUCK, _LIMIT_VOLTAGE, _LIMIT_WIDTH, _LIMIT_PULSES, _VOLTAGE,
- *   _PULSE_LENGTH, _TIMEOUT, _HAL, _CORRUPT, _NULL, and any error of ouro_predict(): see ouro_status.h and docs/controller.md
+ *   _PULSE_LENGTH, _TIMEOUT, _HAL, _CORRUPT, _NULL,
+ *   and any error of ouro_predict(): see ouro_status.h and docs/controller.md
  */
 ouro_status_t ouro_controller_step(ouro_controller_t *controller);
 

@@ -41,8 +41,7 @@ static int32_t run_network(int32_t g_start_nS, int32_t delta_g_nS)
 static uint32_t decode_linear(int32_t acc)
 {
     const int64_t magnitude = (acc < 0) ? -(int64_t)acc : (int64_t)acc;
-    const int64_t ticks =
-        ouro_rshift_round64(magnitude * OURO_NETWORK_DECODE_MULTIPLIER, OURO_NETWORK_DECODE_SHIFT);
+    const int64_t ticks = ouro_rshift_round64(magnitude * OURO_NETWORK_DECODE_MULTIPLIER, OURO_NETWORK_DECODE_SHIFT);
 
     return (ticks > (int64_t)OURO_MAX_ticks) ? OURO_MAX_ticks : (uint32_t)ticks;
 }
@@ -50,8 +49,7 @@ static uint32_t decode_linear(int32_t acc)
 /* OURO_ENCODING_LOG10_S: acc is log2(ticks), here brought to Q16. */
 static uint32_t decode_log(int32_t acc)
 {
-    const int64_t wide =
-        ouro_rshift_round64((int64_t)acc * OURO_NETWORK_DECODE_MULTIPLIER, OURO_NETWORK_DECODE_SHIFT);
+    const int64_t wide = ouro_rshift_round64((int64_t)acc * OURO_NETWORK_DECODE_MULTIPLIER, OURO_NETWORK_DECODE_SHIFT);
     const int64_t limit = INT64_C(31) << 16; /* beyond every timer */
     const int64_t limited = (wide > limit) ? limit : ((wide < -limit) ? -limit : wide);
 

@@ -18,20 +18,23 @@
 #define INLINE static inline
 #endif
 
-INLINE uint64_t bits_of(double x) {
+INLINE uint64_t bits_of(double x)
+{
     uint64_t u;
     memcpy(&u, &x, sizeof u);
     return u;
 }
 
-INLINE double double_of(uint64_t u) {
+INLINE double double_of(uint64_t u)
+{
     double x;
     memcpy(&x, &u, sizeof x);
     return x;
 }
 
 /* exp(x) for -700 <= x <= 700 (clamped), within 2 ulp: 2^n times a degree-13 Taylor polynomial on +-ln2/2. */
-INLINE double exp_exact(double x) {
+INLINE double exp_exact(double x)
+{
     const double shift = 6755399441055744.0; /* 1.5 * 2^52: adding it rounds to an integer in the low bits */
     x = x < -700.0 ? -700.0 : x;
     x = x > 700.0 ? 700.0 : x;
@@ -56,7 +59,8 @@ INLINE double exp_exact(double x) {
 }
 
 /* sqrt(1 - g^2) + g asin(g), even power series to g^18: within 1e-12 for |g| <= 0.4. */
-INLINE double barrier_of(double gamma) {
+INLINE double barrier_of(double gamma)
+{
     const double q = gamma * gamma;
     double p = 0.0006417667164522059;
     p = p * q + 0.000872802734375;
@@ -71,8 +75,12 @@ INLINE double barrier_of(double gamma) {
 }
 
 /* Position of N in a table: the cell and the offset within it, both from the bits of N. */
-INLINE int64_t cell_of(double n, int64_t first_cell) { return (int64_t)(bits_of(n) >> CELL_SHIFT) - first_cell; }
-INLINE double offset_of(double n) {
+INLINE int64_t cell_of(double n, int64_t first_cell)
+{
+    return (int64_t)(bits_of(n) >> CELL_SHIFT) - first_cell;
+}
+INLINE double offset_of(double n)
+{
     const uint64_t mask = (UINT64_C(1) << CELL_SHIFT) - 1u;
     return double_of((bits_of(n) & mask) | UINT64_C(0x3ff0000000000000)) - 1.0;
 }
@@ -82,7 +90,8 @@ typedef struct {
     uint32_t word[4][LANES];
 } lane_words;
 
-INLINE void philox_lanes(lane_words *c, uint32_t key0, uint32_t key1) {
+INLINE void philox_lanes(lane_words *c, uint32_t key0, uint32_t key1)
+{
     uint32_t *restrict const w0 = c->word[0];
     uint32_t *restrict const w1 = c->word[1];
     uint32_t *restrict const w2 = c->word[2];
@@ -90,8 +99,12 @@ INLINE void philox_lanes(lane_words *c, uint32_t key0, uint32_t key1) {
     for (int round = 0; round < 10; round++) {
         /* One product a loop: the form in which compilers see a vector multiplication. */
         uint32_t high0[LANES], high1[LANES];
-        FOR_LANES { high0[k] = (uint32_t)(((uint64_t)w0[k] * 0xD2511F53u) >> 32); }
-        FOR_LANES { high1[k] = (uint32_t)(((uint64_t)w2[k] * 0xCD9E8D57u) >> 32); }
+        FOR_LANES {
+            high0[k] = (uint32_t)(((uint64_t)w0[k] * 0xD2511F53u) >> 32);
+        }
+        FOR_LANES {
+            high1[k] = (uint32_t)(((uint64_t)w2[k] * 0xCD9E8D57u) >> 32);
+        }
         FOR_LANES {
             const uint32_t low0 = w0[k] * 0xD2511F53u;
             const uint32_t low1 = w2[k] * 0xCD9E8D57u;
@@ -106,9 +119,13 @@ INLINE void philox_lanes(lane_words *c, uint32_t key0, uint32_t key1) {
 }
 
 /* Uniform in (-1, 1), symmetric, never 0. */
-INLINE double symmetric_uniform(uint32_t word) { return ((double)(int32_t)(word ^ 0x80000000u) + 0.5) * 0x1p-31; }
+INLINE double symmetric_uniform(uint32_t word)
+{
+    return ((double)(int32_t)(word ^ 0x80000000u) + 0.5) * 0x1p-31;
+}
 
-INLINE double walked(double x, double centre, double s, double b, uint32_t word) {
+INLINE double walked(double x, double centre, double s, double b, uint32_t word)
+{
     const double low = centre * (1.0 - b);
     const double high = centre * (1.0 + b);
     double moved = x * (1.0 + s * symmetric_uniform(word));
@@ -126,7 +143,8 @@ typedef struct {
 } lane_state;
 
 /* One explicit Euler step of N in every lane. */
-INLINE void euler_step(const jart_table *t, lane_state *s) {
+INLINE void euler_step(const jart_table *t, lane_state *s)
+{
     double heat[LANES], field[LANES];
     FOR_LANES {
         const double *c = t->heat_field + 8 * cell_of(s->n[k], t->first_cell);
@@ -156,7 +174,8 @@ INLINE void euler_step(const jart_table *t, lane_state *s) {
 }
 
 /* Draw the walks of the lanes whose step count reached a multiple of the cadence. */
-INLINE void walk_step(const jart_walk *w, lane_state *s) {
+INLINE void walk_step(const jart_walk *w, lane_state *s)
+{
     lane_words random;
     int32_t due[LANES];
     int32_t any = 0;
@@ -188,7 +207,8 @@ INLINE void walk_step(const jart_walk *w, lane_state *s) {
     }
 }
 
-INLINE void clamp_to_window(lane_state *s) {
+INLINE void clamp_to_window(lane_state *s)
+{
     FOR_LANES {
         double n = s->n[k];
         n = n < s->low[k] ? s->low[k] : n;
@@ -197,7 +217,8 @@ INLINE void clamp_to_window(lane_state *s) {
 }
 
 INLINE void load_lane(lane_state *s, int k, const jart_devices *d, int64_t i, int64_t steps, double n_stop,
-                      int64_t cadence_steps) {
+                      int64_t cadence_steps)
+{
     s->n[k] = d->n[i];
     s->r[k] = d->r[i];
     s->l[k] = d->l[i];
@@ -216,7 +237,8 @@ INLINE void load_lane(lane_state *s, int k, const jart_devices *d, int64_t i, in
     s->until_walk[k] = cadence_steps > 0 ? cadence_steps - d->step[i] % cadence_steps : 0;
 }
 
-INLINE void store_lane(const lane_state *s, int k, const jart_devices *d, int64_t i) {
+INLINE void store_lane(const lane_state *s, int k, const jart_devices *d, int64_t i)
+{
     d->n[i] = s->n[k];
     d->r[i] = s->r[k];
     d->l[i] = s->l[k];
@@ -228,7 +250,8 @@ INLINE void store_lane(const lane_state *s, int k, const jart_devices *d, int64_
 WIDEST_VECTORS
 void jart_run(const jart_table *table, const jart_walk *walk, const jart_devices *devices, int64_t count,
               const int64_t *n_steps, const double *n_stop, double *n_before, int64_t *n_done,
-              const int64_t *trace_offset, double *trace) {
+              const int64_t *trace_offset, double *trace)
+{
     const jart_table t = *table;
     const jart_walk w = *walk;
     const double never = t.is_set ? 1e300 : 0.0;
@@ -299,10 +322,13 @@ void jart_run(const jart_table *table, const jart_walk *walk, const jart_devices
     }
 }
 
-void jart_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
+void jart_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
+{
     lane_words c;
     for (int i = 0; i < 4; i++) {
-        FOR_LANES { c.word[i][k] = counter[i]; }
+        FOR_LANES {
+            c.word[i][k] = counter[i];
+        }
     }
     philox_lanes(&c, key[0], key[1]);
     for (int i = 0; i < 4; i++) {
@@ -310,7 +336,8 @@ void jart_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[
     }
 }
 
-int64_t jart_knots(const double *y, int64_t n, double tolerance, uint32_t *knots) {
+int64_t jart_knots(const double *y, int64_t n, double tolerance, uint32_t *knots)
+{
     int64_t count = 0;
     int64_t anchor = 0;
     if (n <= 0) {
@@ -343,7 +370,8 @@ int64_t jart_knots(const double *y, int64_t n, double tolerance, uint32_t *knots
     return count;
 }
 
-void jart_lookup(const double *cubics, int64_t first_cell, int64_t count, const double *n, double *out) {
+void jart_lookup(const double *cubics, int64_t first_cell, int64_t count, const double *n, double *out)
+{
     for (int64_t i = 0; i < count; i++) {
         const double *c = cubics + 4 * cell_of(n[i], first_cell);
         const double x = offset_of(n[i]);

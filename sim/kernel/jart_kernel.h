@@ -15,7 +15,7 @@ typedef struct {
     int64_t first_cell;       /* top bits of the smallest tabulated N */
     int64_t cells;
     double t0_K;
-    double dw_over_k_K;     /* dW_A / k_B in kelvin */
+    double dw_over_k_K;      /* dW_A / k_B in kelvin */
     double half_attempt_m_s; /* a nu_0 / 2 */
     double n_plug;
     double n_max;
@@ -36,8 +36,8 @@ typedef struct {
 typedef struct {
     double *n, *r, *l, *low, *high;
     const double *r_dev, *l_dev, *low_dev, *high_dev;
-    int64_t *step;           /* steps each device has lived through: the random counter */
-    const uint32_t *device;  /* random stream of each device */
+    int64_t *step;          /* steps each device has lived through: the random counter */
+    const uint32_t *device; /* random stream of each device */
 } jart_devices;
 
 /* Advance device i by at most n_steps[i] steps.

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 typedef enum {
-    RIG_STAGE = 0,     /* stage alone: its complement no longer fits */
+    RIG_STAGE = 0,      /* stage alone: its complement no longer fits */
     RIG_STAGE_PAIR = 1, /* stage with its complement: an unknown stage that looks intact */
     RIG_PULSE_TICKS = 2,
     RIG_PULSE_DIRECTION = 3,

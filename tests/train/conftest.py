@@ -5,30 +5,16 @@ noise.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from sim.bench import BenchParams
+from sim.dataset import PulseDataset
 
 DT_s = 1e-8
 G_MIN_S, G_MAX_S = 1e-4, 5e-4
-
-
-@dataclass(frozen=True)
-class SyntheticDataset:
-    """The fields of `sim.dataset.PulseDataset` that training reads."""
-
-    g_start_S: npt.NDArray[np.float64]
-    g_target_S: npt.NDArray[np.float64]
-    t_pulse_s: npt.NDArray[np.float64]
-    split: npt.NDArray[np.uint8]
-    history_offset: npt.NDArray[np.int64]
-    history_step: npt.NDArray[np.uint32]
-    history_g_S: npt.NDArray[np.float32]
-    dt_s: float = DT_s
 
 
 def random_knots(rng: np.random.Generator, end_step: int) -> npt.NDArray[np.int64]:
@@ -38,7 +24,7 @@ def random_knots(rng: np.random.Generator, end_step: int) -> npt.NDArray[np.int6
     return np.unique(np.concatenate([[0], inner, [end_step]])).astype(np.int64)
 
 
-def make_dataset(n: int = 300, seed: int = 0, noise: float = 0.02) -> SyntheticDataset:
+def make_dataset(n: int = 300, seed: int = 0, noise: float = 0.02) -> PulseDataset:
     """G runs up or down at 2 S/s (times a random speed per sample) with small wiggles; histories are
     ragged.
     """
@@ -59,19 +45,21 @@ def make_dataset(n: int = 300, seed: int = 0, noise: float = 0.02) -> SyntheticD
     split = np.full(n, 0, np.uint8)
     split[int(0.8 * n) :] = 1
     split[int(0.9 * n) :] = 2
-    return SyntheticDataset(
+    return PulseDataset(
         g_start_S=start,
         g_target_S=target,
+        g_end_S=target,
         t_pulse_s=direction * steps * DT_s,
         split=split,
         history_offset=np.array(offsets, np.int64),
         history_step=np.concatenate(knots).astype(np.uint32),
         history_g_S=np.concatenate(values).astype(np.float32),
+        redrawn=0,
     )
 
 
 @pytest.fixture(scope="session")
-def synthetic_dataset() -> Callable[..., SyntheticDataset]:
+def synthetic_dataset() -> Callable[..., PulseDataset]:
     """Factory: `synthetic_dataset(n, seed, noise)`."""
     return make_dataset
 

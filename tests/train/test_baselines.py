@@ -10,11 +10,12 @@ import pytest
 
 from sim import jart_fit
 from sim.bench import BenchParams
+from sim.dataset import TRAIN
 from sim.device import DeviceArray
 from sim.noise import load_preset
 from train.baselines import NoiseFreeInverse, NoiseFreePredictor
 from train.features import LINEAR_SCALING
-from train.samples import TRAIN, Samples
+from train.samples import Samples
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.export import build_metadata
+from sim.dataset import DatasetParams
+from train.export import metadata_of_dataset
 from train.features import LINEAR_SCALING, LOG_SCALING, Scaling
 
 SCALINGS = pytest.mark.parametrize("scaling", [LINEAR_SCALING, LOG_SCALING], ids=["linear_s", "log10_s"])
@@ -39,13 +42,8 @@ def test_inputs_are_near_the_unit_interval_over_the_window() -> None:
 
 @SCALINGS
 def test_metadata_round_trips(scaling: Scaling) -> None:
-    metadata = build_metadata(
-        scaling,
-        window_S=(9.445e-5, 5.593e-4),
-        pulse_V=(-0.342, 0.7065),
-        device_model="jart-fit",
-        noise_preset="ouroboros",
-        cadence_s=1e-8,
-        seed=1,
-    )
+    parameters = json.loads(DatasetParams(seed=7).as_json())
+    metadata = metadata_of_dataset(scaling, parameters)
+    assert metadata.trained_on.seed == 7
+    assert metadata.window.g_max_S == pytest.approx(5.593e-4, rel=1e-4)
     assert Scaling.from_metadata(metadata) == scaling

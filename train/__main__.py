@@ -1,0 +1,15 @@
+"""`python -m train VERB`: from a data set to trained, evaluated networks."""
+
+from __future__ import annotations
+
+import os
+
+# As in codegen: matrices here are small, and more than one BLAS thread makes them slower. Before NumPy is
+# imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from sim.command_line import run
+from train.verbs import main
+
+if __name__ == "__main__":  # training processes import this module again
+    run(main, "train")
