@@ -7,7 +7,7 @@ Both must do exactly the same: co-simulation is a proof as well as a measurement
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,12 +45,14 @@ def cosimulate(
     n_trials: int,
     calibration: Path | None = None,
     jobs: int | None = None,
+    progress: Callable[[str], None] = lambda name: None,
 ) -> list[Cosimulation]:
     """Evaluate every network file or firmware folder of `sources` on the same trials.
 
     Args:
         board: for network files, and the one that firmware folders must have been made for.
         calibration: data set for quantising network files, as in `make_firmware`.
+        progress: called with a source's name when it is done.
 
     Raises:
         UserError: bad input, two sources of one name, or C that differs from the reference or is unsafe.
@@ -70,6 +72,7 @@ def cosimulate(
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / name
                 firmware = make_firmware(source, board, folder, calibration, force=False)
             found.append(_cosimulate_one(name, firmware, trials, jobs))
+            progress(name)
         return found
 
 

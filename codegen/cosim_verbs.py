@@ -12,7 +12,7 @@ from codegen.controllers import ControllerBank
 from codegen.cosim import Cosimulation, as_json, cosimulate
 from codegen.firmware import load_firmware
 from codegen.programming_demo import ITERATIONS, STARTS, run_demo, table, write_demo
-from sim.command_line import jobs_option
+from sim.command_line import jobs_option, progress_bar
 from sim.counter_rng import SEED_HIGHEST
 from sim.errors import UserError
 from sim.noise import load_preset
@@ -49,7 +49,10 @@ def cosim(
     the C differs from its reference in any number of any trial.
     """
     preset = load_preset(noise, cadence_s)
-    found = cosimulate(sources, load_board(board), preset, seed, trials, calibration, jobs)
+    with progress_bar(len(sources), "co-simulation", "predictor") as bar:
+        found = cosimulate(
+            sources, load_board(board), preset, seed, trials, calibration, jobs, lambda name: bar.update()
+        )
     write_json(output, as_json(found))
     click.echo(accuracy_table(found))
     click.echo(f"the C equals its integer reference in all {trials} trials of each; written to {output}")

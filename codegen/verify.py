@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from tqdm import tqdm
 
 from codegen.fixed import INT32_MAX, INT32_MIN, Int64Array
 from codegen.host import HostLibrary, predict_sanitized
 from codegen.predictions import Predictions
 from codegen.reference import ReferencePredictor
+from sim.command_line import progress_bar
 from sim.errors import UserError
 
 CODE_BITS = 12
@@ -120,7 +120,7 @@ def _run_all(check: Callable[[int], int], items: Iterable[int], jobs: int | None
     with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
         results = pool.map(check, items)
         try:
-            with tqdm(total=len(items), desc="verify", unit="block", leave=False) as progress:
+            with progress_bar(len(items), "verify", "block") as progress:
                 for count in results:
                     compared += count
                     progress.update()

@@ -3,4 +3,5 @@
 from sim.command_line import run
 from sim.verbs import main
 
-run(main, "sim")
+if __name__ == "__main__":
+    run(main, "sim")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from tqdm import tqdm
 
 from sim.errors import UserError
 
@@ -41,3 +42,11 @@ def jobs_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--jobs", type=click.IntRange(min=1), default=None, help="Worker threads [default: all cores]."
     )(function)
+
+
+def progress_bar(total: int, what: str, unit: str) -> Any:
+    """A tqdm bar on standard error; in log files a line every ten seconds rather than ten a second."""
+    seconds = 0.1 if sys.stderr.isatty() else 10.0
+    return tqdm(
+        total=total, desc=what, unit=unit, mininterval=seconds, maxinterval=seconds, disable=total == 0
+    )

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 import numpy as np
-from tqdm import tqdm
 
 from sim import dataset, dataset_generation, jart_fit, tables
-from sim.command_line import jobs_option
+from sim.command_line import jobs_option, progress_bar
 from sim.device import DeviceArray, whole_steps
 from sim.errors import UserError
 from sim.noise import load_preset, preset_names
@@ -145,7 +144,7 @@ def dataset_verb(
             click.echo(f"{output}: already there with these parameters")
             return
         raise UserError(f"{output} was made with other parameters; choose another name or pass --force")
-    with tqdm(total=pairs, unit="pair", desc="data set") as bar:
+    with progress_bar(pairs, "data set", "pair") as bar:
         made = dataset_generation.generate(output, params, jobs, bar.update)
     click.echo(
         f"{output}: {len(made)} pairs, {made.history_offset[-1]} history knots, {made.redrawn} pairs redrawn"

@@ -9,12 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
 from codegen.boards import board_names, load_board
 from sim import dataset as sim_dataset
 from sim.accuracy import AccuracyRecord
-from sim.command_line import jobs_option
+from sim.command_line import jobs_option, progress_bar
 from sim.jart_fit import NAME as JART_FIT
 from sim.noise import load_preset
 from sim.output_files import write_json
@@ -165,7 +164,7 @@ def evaluate_verb(
     preset = load_preset(noise, cadence_s)
     predictors = Baselines.read(baselines_file).predictors(board) if baselines_file else {}
     predictors |= network_predictors(list(models), board, seed)
-    with tqdm(total=len(predictors), unit="predictor", desc="deployed", leave=False) as bar:
+    with progress_bar(len(predictors), "deployed", "predictor") as bar:
 
         def show(name: str) -> None:
             bar.set_postfix_str(name)
@@ -209,7 +208,7 @@ def _train(place: Workplace, recipes: Sequence[Recipe], divide_epochs: int, jobs
 
 @contextmanager
 def _epoch_bar(epochs: int) -> Iterator[Progress]:
-    with tqdm(total=epochs, unit="epoch", desc="training", disable=epochs == 0) as bar:
+    with progress_bar(epochs, "training", "epoch") as bar:
 
         def advance() -> None:
             bar.update()
