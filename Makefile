@@ -102,7 +102,7 @@ bench: $(READY) ## speed of the device model and of the predictor
 	$(PY) benchmarks/device_speed.py
 	$(PY) benchmarks/predictor_speed.py
 
-calibrate: $(READY) ## find the noise amplitude at which the paper's recipe gives the paper's accuracy (hours)
+calibrate: $(READY) ## find the noise amplitude at which the paper's recipe gives the paper's accuracy (ten minutes)
 	$(PY) -m train calibrate -o $(BUILD)/calibration
 
 readme: firmware ## rewrite the results in README.md and docs from a run
