@@ -11,7 +11,8 @@ SEED   ?= 1
 PAIRS  ?= 10000
 TRIALS ?= 10000
 EVALUATION_SEED ?= 20240312
-DEPLOY ?= ft_smoothed
+# The network that becomes the firmware; ft_smoothed is the paper's recipe.
+DEPLOY ?= log_smoothed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -45,8 +45,8 @@ def draw_accuracy(records: Sequence[Record], path: Path) -> None:
     axes.set_yticks(y, labels, fontsize=8)
     axes.set_xlim(0, 106)
     axes.set_xlabel("trials that end within the tolerance of their target after one pulse [%]")
-    axes.set_title(conditions(records).split(", board")[0], fontsize=9)
-    axes.legend(loc="lower right", fontsize=8)
+    axes.set_title(conditions(records).split(", board")[0], fontsize=9, loc="right")
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, fontsize=8, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     with whole_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=130, metadata={"Software": None})
