@@ -53,6 +53,22 @@ class JartParams:
 
 
 @dataclass(frozen=True)
+class JartFullParams(JartParams):
+    """Full-physics JART VCM v1b: junction parameters, and the constants of the Verilog-A release (NIST 1998)."""
+
+    e_C: float = 1.602176462e-19
+    k_over_e_V_K: float = 1.3806503e-23 / 1.602176462e-19
+    h_Js: float = 6.62606876e-34
+    eps0_F_m: float = 8.854187817e-12
+    eps_static: float = 17.0
+    eps_phi_b: float = 5.5
+    phi_bn0_V: float = 0.18
+    phi_n_V: float = 0.1
+    richardson_A_m2K2: float = 6.01e5
+    m_eff_kg: float = 9.10938e-31
+
+
+@dataclass(frozen=True)
 class OperatingWindow:
     """Limits of the oxygen-vacancy concentration N in 1e26 m^-3 (Yu et al. 2022: G = 94.45 .. 559.3 uS)."""
 
