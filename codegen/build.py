@@ -77,7 +77,8 @@ def _compile(
     sources: Sequence[Path], folder: Path, flags: Sequence[str], name: str, output: Path | None
 ) -> Path:
     include = [folder / "include", *dict.fromkeys([HOST, *(source.parent for source in sources)])]
-    headers = sorted(header for path in include for header in path.glob("*.h"))
+    # By name alone: the key must not depend on where the folders lie.
+    headers = sorted((h for path in include for h in path.glob("*.h")), key=lambda header: header.name)
     command = [*find_compiler(), "-std=c11", *WARNINGS, *flags]
     key = _key(command, [*sources, *headers])
     cached = _cache_folder() / key / name

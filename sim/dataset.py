@@ -128,8 +128,11 @@ def content_sha256(dataset: PulseDataset) -> str:
 
 
 def save(path: Path, dataset: PulseDataset, params: DatasetParams) -> None:
-    """Write the HDF5 file whole or not at all."""
-    with whole_file(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+    """Write the HDF5 file whole or not at all.
+
+    It is made in memory: HDF5 itself does not survive a full disk.
+    """
+    with h5py.File(path.name, "w", driver="core", backing_store=False, libver="latest") as file:
         file.attrs["format"] = FORMAT
         file.attrs["parameters"] = params.as_json()
         file.attrs["parameters_sha256"] = params.sha256()
@@ -140,6 +143,10 @@ def save(path: Path, dataset: PulseDataset, params: DatasetParams) -> None:
         file.attrs["history_tolerance_S"] = HISTORY_TOLERANCE_S
         for name, unit in _UNITS.items():
             file.create_dataset(_location(name), data=getattr(dataset, name)).attrs["unit"] = unit
+        file.flush()
+        image = file.id.get_file_image()
+    with whole_file(path) as temporary:
+        temporary.write_bytes(image)
 
 
 def load(path: Path) -> PulseDataset:

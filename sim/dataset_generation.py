@@ -11,6 +11,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -39,22 +40,26 @@ def generate(
     """
     parts_folder = path.with_name(f".{path.name}.{params.sha256()[:12]}.parts")
     parts_folder.mkdir(parents=True, exist_ok=True)
-    parts = []
-    for chunk, first in enumerate(range(0, params.pairs, params.pairs_per_chunk)):
-        n_pairs = min(params.pairs_per_chunk, params.pairs - first)
-        part_path = parts_folder / f"{chunk:05d}.h5"
-        try:
-            part = load(part_path)
-        except UserError:  # missing, or cut short by a dead machine: make it again
-            part = generate_chunk(chunk, n_pairs, params, jobs)
-            save(part_path, part, params)
-        parts.append(part)
-        if progress:
-            progress(n_pairs)
-    whole = join(parts)
-    save(path, whole, params)
-    shutil.rmtree(parts_folder, ignore_errors=True)
-    return whole
+    try:
+        parts = []
+        for chunk, first in enumerate(range(0, params.pairs, params.pairs_per_chunk)):
+            n_pairs = min(params.pairs_per_chunk, params.pairs - first)
+            part_path = parts_folder / f"{chunk:05d}.h5"
+            try:
+                part = load(part_path)
+            except UserError:  # missing, or cut short by a dead machine: make it again
+                part = generate_chunk(chunk, n_pairs, params, jobs)
+                save(part_path, part, params)
+            parts.append(part)
+            if progress:
+                progress(n_pairs)
+        whole = join(parts)
+        save(path, whole, params)
+        shutil.rmtree(parts_folder, ignore_errors=True)
+        return whole
+    finally:
+        with suppress(OSError):  # kept if it holds finished chunks
+            parts_folder.rmdir()
 
 
 def generate_chunk(chunk: int, n_pairs: int, params: DatasetParams, jobs: int | None = None) -> PulseDataset:

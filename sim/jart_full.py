@@ -1,9 +1,9 @@
 """Full-physics JART VCM v1b: junction, disc, plug and series resistance solved as one circuit.
 
 C. Bengel et al., IEEE TCAS-I 2020, 10.1109/TCSI.2020.3018502 (model and parameters as in the authors' Verilog-A
-release). Junction voltage, temperature and current depend on each other. At a given junction voltage V_s the rest of the
-circuit fixes the current (one real root of a cubic) and with it the temperature, so one scalar equation is left:
-the current that the Schottky junction passes at V_s and that temperature equals the circuit's.
+release). Junction voltage, temperature and current depend on each other. At a given junction voltage V_s the rest
+of the circuit fixes the current (one real root of a cubic) and with it the temperature, so one scalar equation is
+left: the current that the Schottky junction passes at V_s and that temperature equals the circuit's.
 
 For V < 0 it has one solution. For V > 0 there are often three: barrier lowering has infinite slope where
 V_s = phi_Bn0 - phi_n, so that the junction's current can fall with rising V_s. The branch taken is the one with the
@@ -169,8 +169,8 @@ def _mismatch(v_s: Floats, x: _Point) -> Floats:
 def _root(x: _Point, low: Floats, high: Floats) -> Floats:
     """Junction voltage where the mismatch changes sign between `low` and `high`, to the last bits."""
 
-    def f(v_s: Floats, *columns: Floats) -> Floats:
-        return _mismatch(v_s, _Point(*columns, x.p))
+    def f(v_s: Floats, v: Floats, n: Floats, area: Floats, r_disc: Floats, r_plug: Floats) -> Floats:
+        return _mismatch(v_s, _Point(v, n, area, r_disc, r_plug, x.p))
 
     found = elementwise.find_root(
         f,

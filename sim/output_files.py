@@ -19,17 +19,24 @@ from sim.errors import UserError
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path to write; it becomes `path` when the block ends without an exception."""
-    directory = _existing_parent(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=directory)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Yield a temporary path to write; it becomes `path` when the block ends without an exception.
+
+    A link is followed. Anything else that is no file, such as /dev/null, is refused: it would be replaced.
+    """
+    if path.exists() and not path.is_file():
+        raise UserError(f"cannot write {path}: it exists and is not a file")
+    final = path.resolve()
+    with _naming(path):
+        directory = _existing_parent(final)
+        handle, name = tempfile.mkstemp(prefix=f".{final.name}.", suffix=".tmp", dir=directory)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o644)
+            temporary.replace(final)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -38,18 +45,21 @@ def whole_directory(path: Path) -> Iterator[Path]:
 
     The caller decides beforehand whether an existing `path` may be replaced.
     """
-    directory = _existing_parent(path)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=directory))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
+    with _naming(path):
+        directory = _existing_parent(path)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=directory))
         old = temporary.with_suffix(".old")
-        if path.exists():
-            path.rename(old)
-        temporary.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            yield temporary
+            temporary.chmod(0o755)
+            if path.exists():
+                path.rename(old)
+            temporary.rename(path)
+        finally:
+            if old.exists() and not path.exists():  # stopped between the two renames
+                old.rename(path)
+            shutil.rmtree(old, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -61,6 +71,15 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write stable, readable JSON (insertion order, two spaces, NaN refused)."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let a failed write name the output that was asked for; a full disk's own error names no file at all."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
 def _existing_parent(path: Path) -> Path:

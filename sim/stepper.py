@@ -20,6 +20,7 @@ from sim.units import Floats, Ints
 
 DT_S = 1e-8
 """Euler step and time resolution of every pulse (Yu et al. 2022)."""
+_DEVICES_AT_ONCE = 2000  # a thread's share between two chances to stop
 
 
 @dataclass
@@ -116,9 +117,12 @@ def advance(
         result.steps[part] = done.steps
         result.n_before_1e26[part] = done.n_before_1e26
 
-    parts = [order[j::jobs] for j in range(min(jobs, len(order)))]
-    if len(parts) == 1:
-        work(parts[0])
+    # Ctrl-C waits for the parts at work: they are small.
+    n_parts = min(jobs * -(-len(order) // (jobs * _DEVICES_AT_ONCE)), len(order))
+    parts = [order[j::n_parts] for j in range(n_parts)]
+    if jobs == 1 or n_parts == 1:
+        for part in parts:
+            work(part)
     else:
         with ThreadPoolExecutor(jobs) as pool:
             list(pool.map(work, parts))

@@ -136,9 +136,9 @@ def test_verify_and_host(made, tmp_path):
     "verb", [["verify"], ["host", "-o", "x.so"], ["predict", "-o", "x.csv", "pairs.csv"]]
 )
 def test_what_is_no_firmware_folder_is_refused(tmp_path, verb):
-    done = run(verb[0], tmp_path, *reversed(verb[1:]), cwd=tmp_path)
+    done = run(verb[0], tmp_path, *verb[1:], cwd=tmp_path)
     assert_refused(done, "is not a firmware folder")
-    done = run(verb[0], tmp_path / "none", *reversed(verb[1:]), cwd=tmp_path)
+    done = run(verb[0], tmp_path / "none", *verb[1:], cwd=tmp_path)
     assert_refused(done, "is not a firmware folder")
 
 
@@ -172,6 +172,9 @@ def test_the_cache_is_keyed_by_content(made, tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(codegen.build, "_run", calls.append)
     assert host_library(made / "fw") == first and not calls
+    monkeypatch.chdir(made)
+    for other_way in (Path("fw"), Path("..") / made.name / "fw"):  # sort after and before absolute paths
+        assert host_library(other_way) == first and not calls
     extra = tmp_path / "extra.c"
     extra.write_text("int ouro_extra(void);\nint ouro_extra(void) { return 7; }\n")
     monkeypatch.undo()

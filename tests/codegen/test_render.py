@@ -1,9 +1,12 @@
 """The generated sources: reproducible, as the golden files say, clean under every warning."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -15,7 +18,8 @@ from codegen.build import WARNINGS
 from codegen.firmware import make_firmware
 from codegen.render import templates_sha256
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "firmware"
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden" / "firmware"
 GENERATED = ("README.md", "include/ouro_config.h", "include/ouro_network.h", "src/ouro_network.c")
 CASES = {"linear_generic": ("linear_s", "generic"), "log_openmena": ("log10_s", "openmena")}
 
@@ -41,19 +45,28 @@ def test_equals_the_golden_files(case, update_golden):
         assert found == golden.read_text(), f"{golden} differs; rewrite with --update-golden and review"
 
 
-def test_rendering_twice_gives_identical_bytes(case, networks, tmp_path, monkeypatch):
+def contents(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_another_process_elsewhere_gives_identical_bytes(case, networks, tmp_path):
     name, folder = case
     encoding, board = CASES[name]
     elsewhere = tmp_path / "another place"
     elsewhere.mkdir()
-    monkeypatch.chdir(elsewhere)
-    monkeypatch.setenv("USER", "somebody")
-    path = networks.write(Path("renamed.onnx"), networks.layers((2, 4, 3, 1), seed=7), encoding)
-    make_firmware(path, load_board(board), Path("out"), None, False)
-    first = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    second = {p.relative_to("out"): p.read_bytes() for p in Path("out").rglob("*") if p.is_file()}
-    assert first == second
-    assert not any(str(tmp_path).encode() in content for content in first.values())
+    networks.write(elsewhere / "renamed.onnx", networks.layers((2, 4, 3, 1), seed=7), encoding)
+    command = [sys.executable, "-m", "codegen", "firmware", "renamed.onnx", "--board", board, "-o", "out"]
+    people = {"USER": "somebody", "LOGNAME": "somebody", "HOME": str(elsewhere), "HOSTNAME": "somewhere"}
+    places = {"TZ": "Pacific/Kiritimati", "LC_ALL": "C", "PYTHONHASHSEED": "12345", "TMPDIR": str(elsewhere)}
+    environment = {**os.environ, **people, **places, "PYTHONPATH": str(ROOT)}
+    subprocess.run(command, cwd=elsewhere, env=environment, check=True)
+    made = contents(folder)
+    assert "manifest.json" in made
+    assert contents(elsewhere / "out") == made
+    # Equality shows that no user, path or second is in it; the day was the same.
+    text = "".join(content.decode() for content in made.values())
+    days = [time.strftime(form) for form in ("%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y", "%b %d %Y", "%d %b %Y")]
+    assert [day for day in days if day in text] == []
 
 
 def test_sources_use_no_float_no_heap_and_no_recursion_prone_library(case):

@@ -148,8 +148,9 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(tmp_path: Path) -> Non
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 def test_ctrl_c_leaves_no_partial_data_set_and_the_next_run_finishes(tmp_path: Path) -> None:
-    make = [sys.executable, "-m", "sim", "dataset", "--noise", "prototype", "--pairs", "2000", "-o", "d.h5"]
-    process = subprocess.Popen(make, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env={**os.environ})
+    make = ("dataset", "--noise", "prototype", "--pairs", "1500", "-o")
+    command = [sys.executable, "-m", "sim", *make, "d.h5"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env={**os.environ})
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not list(tmp_path.glob(".d.h5.*.parts/00000.h5")):
         time.sleep(0.02)
@@ -161,3 +162,7 @@ def test_ctrl_c_leaves_no_partial_data_set_and_the_next_run_finishes(tmp_path: P
     assert not (tmp_path / "d.h5").exists()
     assert len(list(tmp_path.glob(".d.h5.*.parts/*.h5"))) == 1
     assert not list(tmp_path.rglob("*.tmp"))
+    for name in ("d.h5", "never_interrupted.h5"):
+        assert sim(*make, name, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "d.h5").read_bytes() == (tmp_path / "never_interrupted.h5").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d.h5", "never_interrupted.h5"]
