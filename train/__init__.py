@@ -1,1 +1,1 @@
-"""TODO"""
+"""Trains pulse predictors on data sets of `sim`, evaluates them and writes network files for `codegen`."""

@@ -8,6 +8,7 @@ import click
 
 from codegen.boards import board_names, load_board
 from sim.command_line import jobs_option, progress_bar
+from sim.counter_rng import SEED_HIGHEST
 from sim.noise import load_preset
 from sim.output_files import write_json, write_text
 from sim.stepper import default_jobs
@@ -23,7 +24,9 @@ from train.recipes import shortened
 @click.option("--seeds", type=click.IntRange(1, 100), default=3, help="Training seeds per amplitude: 1 .. N.")
 @click.option("--pairs", type=click.IntRange(min=10), default=10_000, help="Size of the data sets.")
 @click.option("--trials", type=click.IntRange(min=1), default=10_000, help="Deployed trials per network.")
-@click.option("--seed", type=click.IntRange(min=0), default=EVALUATION_SEED, help="Fresh devices and trials.")
+@click.option(
+    "--seed", type=click.IntRange(0, SEED_HIGHEST), default=EVALUATION_SEED, help="Fresh devices and trials."
+)
 @click.option(
     "--divide-epochs", type=click.IntRange(min=1), default=1, help="Divide all epochs, for a quick look."
 )

@@ -11,7 +11,6 @@ from pathlib import Path
 from codegen.metadata import NetworkMetadata
 from codegen.onnx_import import load_network
 from sim import dataset as sim_dataset
-from sim.errors import UserError
 from train.export import metadata_of_dataset, weights_of, write_network
 from train.features import Scaling
 from train.finetune import finetune
@@ -37,10 +36,9 @@ class Workplace:
         """Check and hash the data set.
 
         Raises:
-            UserError: it is not there.
+            UserError: it is not there, truncated, or something else.
         """
-        if not dataset.is_file():
-            raise UserError(f"no data set at {dataset}; make one with `python -m sim dataset -o {dataset}`")
+        sim_dataset.parameters(dataset)
         return cls(dataset, file_sha256(dataset), directory, seed)
 
     def network(self, name: str) -> Path:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import multiprocessing
 import queue
 import signal
+import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -55,7 +57,8 @@ def run_tasks(tasks: Sequence[Task], workers: int, progress: Progress) -> None:
                 if len(running) < workers and not task.after & unfinished:
                     waiting.remove(task)
                     running[task.name] = context.Process(target=_run_one, args=(task, messages), daemon=True)
-                    running[task.name].start()
+                    with _ctrl_c_held_back():
+                        running[task.name].start()
             _drain(messages, progress)
             for name, process in list(running.items()):
                 if process.exitcode is not None:
@@ -70,6 +73,19 @@ def run_tasks(tasks: Sequence[Task], workers: int, progress: Progress) -> None:
             process.terminate()
         for process in running.values():
             process.join()
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Delay Ctrl-C here; a process started meanwhile never sees one, not even while it is still importing."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _drain(messages: multiprocessing.Queue[tuple[str, str]], progress: Progress) -> None:
@@ -93,6 +109,12 @@ def _run_one(task: Task, messages: multiprocessing.Queue[tuple[str, str]]) -> No
     """Run a task in its own process."""
     # Ctrl-C reaches the whole process group; the parent answers it and terminates its tasks.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def leave(*_: object) -> None:
+        messages.cancel_join_thread()  # nobody reads them any more
+        sys.exit(1)
+
+    signal.signal(signal.SIGTERM, leave)  # through all `finally`, so that no half-written file stays
     try:
         task.work(*task.arguments, lambda: messages.put(("epoch", "")))
     except UserError as error:

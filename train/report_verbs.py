@@ -29,11 +29,11 @@ def report(record_files: tuple[Path, ...], output: Path, figure: Path | None, re
     """
     records = collect(record_files)
     found = agreements(records)
+    if readme:
+        update_readme(readme, records)  # before anything is written: it may be refused
     write_json(output, records)
     if figure:
         draw_accuracy(records, figure)
-    if readme:
-        update_readme(readme, records)
     click.echo(f"{conditions(records)}\n\n{text_table(records)}\n\n{agreement_lines(found)}")
     if beyond := [a.predictor for a in found if not a.holds]:
         raise UserError(

@@ -14,6 +14,7 @@ from codegen.boards import board_names, load_board
 from sim import dataset as sim_dataset
 from sim.accuracy import AccuracyRecord
 from sim.command_line import jobs_option, progress_bar
+from sim.counter_rng import SEED_HIGHEST
 from sim.jart_fit import NAME as JART_FIT
 from sim.noise import load_preset
 from sim.output_files import write_json
@@ -41,7 +42,7 @@ output_folder = click.option(
     "-o", "--output", "folder", type=Input, required=True, help="Folder for NAME.onnx and NAME.json."
 )
 seed_option = click.option(
-    "--seed", type=click.IntRange(min=0), default=1, help="Initial weights and shuffles."
+    "--seed", type=click.IntRange(0, SEED_HIGHEST), default=1, help="Initial weights and shuffles."
 )
 quick_option = click.option(
     "--divide-epochs",
@@ -139,7 +140,9 @@ def baselines(dataset: Path, output: Path) -> None:
 @noise_option
 @click.option("--cadence", "cadence_s", type=float, help="Noise cadence in s  [default: the preset's].")
 @click.option("--trials", type=click.IntRange(min=1), default=10_000)
-@click.option("--seed", type=click.IntRange(min=0), default=EVALUATION_SEED, help="Fresh devices and trials.")
+@click.option(
+    "--seed", type=click.IntRange(0, SEED_HIGHEST), default=EVALUATION_SEED, help="Fresh devices and trials."
+)
 @board_option
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
 @click.option("-o", "--output", type=Input, help="Also write the records to this JSON file.")

@@ -1,17 +1,22 @@
-"""A small synthetic data set for the training tests: deterministic physics that a network can learn, plus
-noise.
+"""Data sets for the training tests - a synthetic one, deterministic physics that a network can learn, plus
+noise, and a tiny real one - and the networks of the tiny one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from sim import dataset_generation
 from sim.bench import BenchParams
-from sim.dataset import PulseDataset
+from sim.dataset import DatasetParams, PulseDataset
+from sim.noise import load_preset
+from train.networks import Workplace, train_networks
+from train.recipes import ALL_RECIPES, Recipe, shortened
 
 DT_s = 1e-8
 G_MIN_S, G_MAX_S = 1e-4, 5e-4
@@ -62,6 +67,35 @@ def make_dataset(n: int = 300, seed: int = 0, noise: float = 0.02) -> PulseDatas
 def synthetic_dataset() -> Callable[..., PulseDataset]:
     """Factory: `synthetic_dataset(n, seed, noise)`."""
     return make_dataset
+
+
+@pytest.fixture(scope="session")
+def tiny_params() -> DatasetParams:
+    return DatasetParams(pairs=300, seed=3, noise=load_preset("prototype"))
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tiny_params: DatasetParams, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a real, tiny data set; to be copied before it is changed."""
+    path = tmp_path_factory.mktemp("tiny") / "dataset.h5"
+    dataset_generation.generate(path, tiny_params, jobs=1)
+    return path
+
+
+@pytest.fixture(scope="session")
+def quick_recipes() -> tuple[Recipe, ...]:
+    """Every recipe with one epoch a stage: what `--divide-epochs 100` makes of them."""
+    return tuple(shortened(recipe, 100) for recipe in ALL_RECIPES)
+
+
+@pytest.fixture(scope="session")
+def trained(
+    tiny_dataset: Path, quick_recipes: tuple[Recipe, ...], tmp_path_factory: pytest.TempPathFactory
+) -> Workplace:
+    """All networks of the tiny data set, seed 1; to be copied before they are changed."""
+    place = Workplace.at(tiny_dataset, tmp_path_factory.mktemp("trained") / "networks", 1)
+    train_networks(place, quick_recipes, workers=1, progress=lambda: None)
+    return place
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,136 @@
+"""The commands as users type them: results, one-line errors, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from train.networks import Workplace
+
+ROOT = Path(__file__).parents[2]
+VERBS = ("networks", "fit", "finetune", "baselines", "evaluate", "calibrate", "report")
+
+
+def start(*arguments: object, cwd: Path | None = None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "train", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd or ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )
+
+
+def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    process = start(*arguments, cwd=cwd)
+    out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def is_gone(group: int) -> bool:
+    """Whether every process of the group ends within a few seconds."""
+    for _ in range(50):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_help_names_every_verb() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    assert all(f"  {verb} " in done.stdout for verb in VERBS)
+
+
+def test_from_data_set_to_report(trained: Workplace, tmp_path: Path) -> None:
+    networks = tmp_path / "networks"
+    done = run("networks", trained.dataset, "--divide-epochs", 100, "--jobs", 1, "-o", networks)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(": trained; validation RPD") == 6
+    for path in trained.directory.iterdir():  # the seeds are the same, so the bytes are
+        assert (networks / path.name).read_bytes() == path.read_bytes()
+    again = run("networks", trained.dataset, "--divide-epochs", 100, "-o", networks)
+    assert again.stdout.count(": already there; validation RPD") == 6
+
+    baselines, records = tmp_path / "baselines.json", tmp_path / "records.json"
+    assert run("baselines", trained.dataset, "-o", baselines).returncode == 0
+    model = networks / "log_mlp.onnx"
+    done = run(
+        "evaluate", model, "--baselines", baselines, "--noise", "prototype", "--trials", 40, "--json", "-o", records
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == json.loads(records.read_text())
+
+    done = run("report", records, "-o", tmp_path / "results.json", "--figure", tmp_path / "accuracy.png")
+    assert done.returncode == 0, done.stderr
+    names = [r["predictor"] for r in json.loads((tmp_path / "results.json").read_text())]
+    assert names == ["noise_free_inverse", "noise_free_scaled", "log_mlp"]
+    assert all(name in done.stdout for name in names)
+    assert (tmp_path / "accuracy.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["networks", "none.h5", "-o", "out"], "data set not found: none.h5"),
+        (["networks", "cut.h5", "-o", "out"], "truncated or damaged"),
+        (["networks", "text.h5", "-o", "out"], "truncated or damaged"),
+        (["fit", "none.h5", "-o", "out"], "data set not found"),
+        (["finetune", "none.h5", "-o", "out"], "data set not found"),
+        (["baselines", "cut.h5", "-o", "out"], "truncated or damaged"),
+        (["evaluate", "none.onnx", "-o", "out"], "cannot read network none.onnx"),
+        (["evaluate", "text.h5", "-o", "out"], "not an ONNX file"),
+        (["evaluate", "--baselines", "text.h5", "-o", "out"], "`python -m train baselines` wrote"),
+        (["evaluate", "good.onnx", "--noise", "loud", "-o", "out"], "unknown noise preset 'loud'"),
+        (["evaluate", "good.onnx", "--noise", "none", "--seed", 3, "-o", "out"], "choose another"),
+        (["report", "text.h5", "-o", "out"], "cannot read records from text.h5"),
+        (["calibrate", "--base", "loud", "-o", "out"], "unknown noise preset 'loud'"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(
+    trained: Workplace, tmp_path: Path, arguments: list[object], complaint: str
+) -> None:
+    content = trained.dataset.read_bytes()
+    (tmp_path / "cut.h5").write_bytes(content[: len(content) // 2])
+    (tmp_path / "text.h5").write_text("not this")
+    shutil.copy(trained.network("log_mlp"), tmp_path / "good.onnx")
+    before = sorted(tmp_path.rglob("*"))
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert complaint in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not done.stdout
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_ctrl_c_leaves_finished_networks_only_and_the_next_run_completes(
+    trained: Workplace, tmp_path: Path
+) -> None:
+    folder = tmp_path / "networks"
+    process = start("networks", trained.dataset, "--divide-epochs", 2, "--jobs", 2, "-o", folder)
+    deadline = time.monotonic() + 60
+    while not (folder.is_dir() and list(folder.glob("*.json"))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert err.strip().splitlines()[-1] == "train: interrupted; nothing was left half-written"
+    assert is_gone(process.pid)
+    files = [path.name for path in folder.iterdir()]
+    assert all(name.endswith((".onnx", ".json")) and not name.startswith(".") for name in files)
+    done = run("networks", trained.dataset, "--divide-epochs", 100, "--jobs", 1, "-o", folder)
+    assert done.returncode == 0
+    assert all((folder / path.name).read_bytes() == path.read_bytes() for path in trained.directory.iterdir())
