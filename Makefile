@@ -24,7 +24,7 @@ help: ## show this help
 
 # --- environment ------------------------------------------------------------------------------------------
 READY := $(VENV)/.ready
-$(READY): pyproject.toml setup.py sim/kernel/jart_kernel.c sim/kernel/jart_kernel.h sim/kernel/build_kernel.py
+$(READY): pyproject.toml setup.py $(wildcard sim/kernel/*.[ch]) sim/kernel/build_kernel.py
 	@scripts/environment.sh $(PYTHON) $(VENV)
 	@touch $@
 
@@ -99,8 +99,9 @@ format: $(READY) ## rewrite Python and C in the project's format
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/clang-format -i $$(git ls-files '*.c' '*.h' ':!tests/golden')
 
-bench: $(READY) ## speed of the device model and of the predictor
+bench: $(READY) ## speed of the device models and of the predictor
 	$(PY) benchmarks/device_speed.py
+	$(PY) benchmarks/full_solve_speed.py
 	$(PY) benchmarks/predictor_speed.py
 
 calibrate: $(READY) ## find the noise amplitude at which the paper's recipe gives the paper's accuracy (ten minutes)

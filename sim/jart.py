@@ -49,11 +49,15 @@ def gamma_times_area(v_cell_V: Floats, i_A: Floats, n_1e26: Floats, area_m2: Flo
 
 
 def hopping(v_V: Floats, i_A: Floats, r_m: Floats, l_m: Floats, n_1e26: Floats, p: JartParams) -> Hopping:
-    """Temperature, reduced field and dN/dt [1e26 m^-3 s^-1] for a device current that is already solved."""
+    """Temperature, reduced field and dN/dt [1e26 m^-3 s^-1] for a device current that is already solved.
+
+    |gamma| = 1 is the field at which the barrier of the favoured direction is gone. A stronger field, which extreme
+    voltages reach in a thin disc, cannot lower it further: gamma is limited to that.
+    """
     area_m2 = np.pi * r_m**2
     v_cell_V = cell_voltage(v_V, i_A, p)
     t_K = p.t0_K + heating_at_nominal_area(v_cell_V, i_A, p) * (p.area0_m2 / area_m2)
-    gamma = gamma_times_area(v_cell_V, i_A, n_1e26, area_m2, p)
+    gamma = np.clip(gamma_times_area(v_cell_V, i_A, n_1e26, area_m2, p), -1.0, 1.0)
     barrier = np.sqrt(1.0 - gamma**2) + gamma * np.arcsin(gamma)
     tilt = gamma * np.pi / 2.0
     kt_eV = p.k_over_e_V_K * t_K

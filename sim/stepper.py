@@ -5,7 +5,6 @@ Both take the same `Population` and produce the same bits; the twin exists to be
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from sim import counter_rng
+from sim.jobs import default_jobs as default_jobs
 from sim.kernel._jart_kernel import ffi, lib
 from sim.noise import NoisePreset, Walk
 from sim.rate_table import CELL_SHIFT, RateTable, ReadTable, cell_of
@@ -77,11 +77,6 @@ class Trace:
         offset = np.zeros(len(n_steps), dtype=np.int64)
         np.cumsum(n_steps[:-1], out=offset[1:])
         return cls(offset=offset, n_1e26=np.empty(int(n_steps.sum())))
-
-
-def default_jobs() -> int:
-    """Worker threads used when the caller names no number."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def advance(

@@ -1,62 +1,10 @@
 #include "jart_kernel.h"
 
 #include <stddef.h>
-#include <string.h>
 
-#define LANES 16
+#include "lane_math.h"
+
 #define CELL_SHIFT 46 /* 64 cells per octave of N: exponent and six mantissa bits */
-#define FOR_LANES for (int k = 0; k < LANES; k++)
-
-#if defined(__GNUC__) && defined(__x86_64__) && defined(__ELF__)
-#define WIDEST_VECTORS __attribute__((target_clones("avx2", "default")))
-#else
-#define WIDEST_VECTORS
-#endif
-#if defined(__GNUC__)
-#define INLINE static inline __attribute__((always_inline))
-#else
-#define INLINE static inline
-#endif
-
-INLINE uint64_t bits_of(double x)
-{
-    uint64_t u;
-    memcpy(&u, &x, sizeof u);
-    return u;
-}
-
-INLINE double double_of(uint64_t u)
-{
-    double x;
-    memcpy(&x, &u, sizeof x);
-    return x;
-}
-
-/* exp(x) for -700 <= x <= 700 (clamped), within 2 ulp: 2^n times a degree-13 Taylor polynomial on +-ln2/2. */
-INLINE double exp_exact(double x)
-{
-    const double shift = 6755399441055744.0; /* 1.5 * 2^52: adding it rounds to an integer in the low bits */
-    x = x < -700.0 ? -700.0 : x;
-    x = x > 700.0 ? 700.0 : x;
-    const double shifted = x * 1.4426950408889634 + shift;
-    const double whole = shifted - shift;
-    const double r = (x - whole * 0.6931471803691238) - whole * 1.9082149292705877e-10;
-    double p = 1.6059043836821613e-10;
-    p = p * r + 2.08767569878681e-09;
-    p = p * r + 2.505210838544172e-08;
-    p = p * r + 2.755731922398589e-07;
-    p = p * r + 2.7557319223985893e-06;
-    p = p * r + 2.48015873015873e-05;
-    p = p * r + 1.984126984126984e-04;
-    p = p * r + 1.3888888888888889e-03;
-    p = p * r + 8.333333333333333e-03;
-    p = p * r + 4.1666666666666664e-02;
-    p = p * r + 1.6666666666666666e-01;
-    p = p * r + 0.5;
-    p = p * r + 1.0;
-    p = p * r + 1.0;
-    return p * double_of((bits_of(shifted) + 1023u) << 52);
-}
 
 /* sqrt(1 - g^2) + g asin(g), even power series to g^18: within 1e-12 for |g| <= 0.4. */
 INLINE double barrier_of(double gamma)
@@ -247,10 +195,9 @@ INLINE void store_lane(const lane_state *s, int k, const jart_devices *d, int64_
     d->step[i] = s->step[k];
 }
 
-WIDEST_VECTORS
-void jart_run(const jart_table *table, const jart_walk *walk, const jart_devices *devices, int64_t count,
-              const int64_t *n_steps, const double *n_stop, double *n_before, int64_t *n_done,
-              const int64_t *trace_offset, double *trace)
+INLINE void jart_run_in_lanes(const jart_table *table, const jart_walk *walk, const jart_devices *devices,
+                              int64_t count, const int64_t *n_steps, const double *n_stop, double *n_before,
+                              int64_t *n_done, const int64_t *trace_offset, double *trace)
 {
     const jart_table t = *table;
     const jart_walk w = *walk;
@@ -321,6 +268,12 @@ void jart_run(const jart_table *table, const jart_walk *walk, const jart_devices
         }
     }
 }
+
+WIDEST_VECTORS(void, jart_run,
+               (const jart_table *table, const jart_walk *walk, const jart_devices *devices, int64_t count,
+                const int64_t *n_steps, const double *n_stop, double *n_before, int64_t *n_done,
+                const int64_t *trace_offset, double *trace),
+               (table, walk, devices, count, n_steps, n_stop, n_before, n_done, trace_offset, trace))
 
 void jart_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
 {
