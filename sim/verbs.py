@@ -9,13 +9,16 @@ import numpy as np
 
 from sim import dataset, dataset_generation, jart_fit, tables
 from sim.command_line import jobs_option, progress_bar
-from sim.device import DeviceArray, whole_steps
+from sim.device import WIDTH_HIGHEST_S, DeviceArray, whole_steps
 from sim.errors import UserError
+from sim.models import MODELS, DeviceModel, concentration, load_model
 from sim.noise import load_preset, preset_names
+from sim.params import require_in_range
 from sim.stepper import DT_S, Trace
+from sim.sweep import sweep
+from sim.trajectory import respond
 from sim.units import NM
-
-MODELS = {jart_fit.NAME: jart_fit.DESCRIPTION}
+from sim.waveform import Waveform
 
 model_option = click.option(
     "--model",
@@ -40,8 +43,8 @@ def main() -> None:
 @main.command()
 def models() -> None:
     """List the device models."""
-    for name, description in sorted(MODELS.items()):
-        click.echo(f"{name:12} {description}")
+    for name, known in sorted(MODELS.items()):
+        click.echo(f"{name:12} {known.description}")
 
 
 @main.command()
@@ -63,8 +66,9 @@ def rates(points: Path, model: str, output: Path) -> None:
     """
     columns = tables.read_csv(points, ("V", "r_nm", "l_nm", "N"))
     v, r, l, n = (columns[name] for name in ("V", "r_nm", "l_nm", "N"))
-    i, state = jart_fit.rates(v, r * NM, l * NM, n)
-    g = jart_fit.read_conductance(n)
+    chosen = load_model(model)
+    i, state = chosen.rates(v, r * NM, l * NM, n)
+    g = chosen.read_conductance(r * NM, l * NM, n)
     results = {**columns, "I": i, "T": state.t_K, "dNdt": state.dn_dt_1e26_s, "G_read": g}
     tables.write_csv(output, results)
 
@@ -97,7 +101,15 @@ def pulse(
     output: Path,
 ) -> None:
     """Trajectories of one pulse on fresh devices: a CSV file with columns device,t,N,G (s, 1e26 m^-3, S)."""
-    array = DeviceArray(devices, load_preset(noise, cadence_s), seed, g_start_S, jobs=jobs)
+    preset = load_preset(noise, cadence_s)
+    if model != jart_fit.NAME:
+        if not preset.is_silent:
+            raise UserError(f"model {model} has no noise yet: use --noise none, or --model {jart_fit.NAME}")
+        tables.write_csv(
+            output, _noise_free_pulse(load_model(model), v_V, width_s, g_start_S, devices, points)
+        )
+        return
+    array = DeviceArray(devices, preset, seed, g_start_S, jobs=jobs)
     steps = int(whole_steps(np.array([width_s]))[0])
     if steps * devices > 200_000_000:
         raise UserError(
@@ -118,6 +130,23 @@ def pulse(
             "G": jart_fit.read_conductance(n[:, shown]).ravel(),
         },
     )
+
+
+def _noise_free_pulse(
+    model: DeviceModel, v_V: float, width_s: float, g_start_S: float, devices: int, points: int
+) -> dict[str, np.ndarray]:
+    """Columns of `pulse` for a model without a stepper: one trajectory, the same for every device."""
+    require_in_range("pulse width", width_s, 0.0, WIDTH_HIGHEST_S, "s")
+    p = model.params
+    n_start = float(concentration(model, g_start_S, p.r0_m, p.l0_m)[0])
+    t_s = np.linspace(0.0, width_s, points + 1)
+    done = respond(model, Waveform(np.array([0.0, width_s]), np.array([v_V, v_V])), n_start, t_s)
+    return {
+        "device": np.repeat(np.arange(devices), len(t_s)),
+        "t": np.tile(done.t_s, devices),
+        "N": np.tile(done.n_1e26, devices),
+        "G": np.tile(done.g_read_S, devices),
+    }
 
 
 @main.command(name="dataset")
@@ -150,3 +179,6 @@ def dataset_verb(
         f"{output}: {len(made)} pairs, {made.history_offset[-1]} history knots, {made.redrawn} pairs redrawn"
         f" (target out of reach), noise '{params.noise.name}' every {params.noise.cadence_s:g} s"
     )
+
+
+main.add_command(sweep)

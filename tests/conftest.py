@@ -8,6 +8,7 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import copy
+import signal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from codegen.metadata import attach_metadata, metadata_from_dict
+
+
+def pytest_configure() -> None:
+    """Undo what a shell does that starts the tests in the background: they, and what they start, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 METADATA: dict[str, Any] = {
     "schema": 1,

@@ -166,3 +166,38 @@ def test_ctrl_c_leaves_no_partial_data_set_and_the_next_run_finishes(tmp_path: P
         assert sim(*make, name, cwd=tmp_path).returncode == 0
     assert (tmp_path / "d.h5").read_bytes() == (tmp_path / "never_interrupted.h5").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d.h5", "never_interrupted.h5"]
+
+
+def test_rates_of_the_full_model_match_the_reference_vectors(tmp_path: Path) -> None:
+    golden = GOLDEN / "jart_full_iv.csv"
+    done = sim("rates", golden, "--model", "jart-v1b", "-o", "out.csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with golden.open(encoding="utf-8") as file:
+        wanted = list(csv.DictReader(line for line in file if not line.startswith("#")))
+    found = read(tmp_path / "out.csv")
+    assert len(found) == len(wanted) > 1000
+    for name in ("I", "T", "dNdt"):
+        np.testing.assert_allclose(
+            [float(row[name]) for row in found], [float(row[name]) for row in wanted], rtol=1e-7, err_msg=name
+        )
+
+
+def test_sweep_draws_and_writes_the_loop(tmp_path: Path) -> None:
+    done = sim("sweep", "--points", "51", "--figure", "iv.png", "-o", "iv.csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = read(tmp_path / "iv.csv")
+    assert list(rows[0]) == ["t", "V", "N", "I", "T", "G_read"]
+    assert {float(row["V"]) for row in rows} >= {-1.5, 0.0, 2.0}
+    assert (tmp_path / "iv.png").read_bytes().startswith(b"\x89PNG")
+    assert sim("sweep", "--peaks", "1,x", "-o", "none.csv", cwd=tmp_path).returncode == 2
+
+
+def test_pulse_of_the_full_model(tmp_path: Path) -> None:
+    pulse = ["pulse", "--model", "jart-v1b", "--voltage", "-0.342", "--width", "1e-4", "--g-start", "2e-4"]
+    done = sim(*pulse, "--points", "10", "--devices", "2", "-o", "out.csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = read(tmp_path / "out.csv")
+    assert len(rows) == 22
+    assert float(rows[0]["G"]) == pytest.approx(2e-4, rel=1e-9) and float(rows[10]["G"]) > 2e-4
+    done = sim(*pulse, "--noise", "prototype", "-o", "noisy.csv", cwd=tmp_path)
+    assert done.returncode == 2 and "model jart-v1b has no noise yet" in done.stderr
