@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -22,6 +24,7 @@ def run(group: click.Group, program: str) -> None:
     """
     try:
         group.main(prog_name=program, standalone_mode=False)
+        sys.stdout.flush()  # a full disk shows here rather than after everything
     except click.ClickException as error:
         error.show()
         sys.exit(EXIT_BAD_INPUT)
@@ -32,9 +35,16 @@ def run(group: click.Group, program: str) -> None:
         click.echo(f"{program}: interrupted; nothing was left half-written", err=True)
         sys.exit(EXIT_INTERRUPTED)
     except OSError as error:
+        _drop_standard_output()
         where = f" ({error.filename})" if error.filename else ""
         click.echo(f"{program}: error: {error.strerror or error}{where}", err=True)
         sys.exit(EXIT_BAD_INPUT)
+
+
+def _drop_standard_output() -> None:
+    """Send what could not be written nowhere, or Python tries again while it exits and complains once more."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def jobs_option(function: Callable[..., Any]) -> Callable[..., Any]:
