@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     DATASET_DRAW = 2
     ADC_NOISE = 3
     TRIAL_DRAW = 4
+    DEVICE_SPREAD = 5
 
 
 def philox(counter: tuple[npt.ArrayLike, ...], key: tuple[int, int]) -> tuple[Words, Words, Words, Words]:

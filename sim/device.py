@@ -62,36 +62,61 @@ class DeviceArray:
         if np.any(n < low) or np.any(n > high):
             g_low, g_high = jart_fit.read_conductance(np.array([low, high])) * 1e6
             raise UserError(f"start conductance is outside {g_low:.2f} .. {g_high:.2f} uS")
-        self.population = self._nominal_population(n, first_device)
+        self.population = self._fresh_population(n, first_device)
         self._reads = np.zeros(n_devices, dtype=np.int64)
 
-    def _nominal_population(self, n: Floats, first_device: int) -> Population:
-        def full(value: float) -> Floats:
-            return np.full(len(n), value)
+    def _fresh_population(self, n: Floats, first_device: int) -> Population:
+        """Devices with values of their own, dealt out by their number.
 
-        p, w = self.params, self.window
+        A device whose own window does not reach its start begins at the window's end.
+        """
+        device = np.arange(first_device, first_device + len(n), dtype=np.uint32)
+        drawn = counter_rng.words(self.seed, counter_rng.Purpose.DEVICE_SPREAD, device, 0)
+        r, l, low, high = (
+            nominal * spread.factors(counter_rng.uniform(word))
+            for nominal, spread, word in zip(
+                (self.params.r0_m, self.params.l0_m, self.window.n_low_1e26, self.window.n_high_1e26),
+                (
+                    self.noise.radius_spread,
+                    self.noise.length_spread,
+                    self.noise.window_low_spread,
+                    self.noise.window_high_spread,
+                ),
+                drawn,
+                strict=True,
+            )
+        )
         return Population(
-            n_1e26=n.copy(),
-            r_m=full(p.r0_m),
-            l_m=full(p.l0_m),
-            low_1e26=full(w.n_low_1e26),
-            high_1e26=full(w.n_high_1e26),
-            r_dev_m=full(p.r0_m),
-            l_dev_m=full(p.l0_m),
-            low_dev_1e26=full(w.n_low_1e26),
-            high_dev_1e26=full(w.n_high_1e26),
+            n_1e26=np.clip(n, low, high) if self.noise.window_differs else n.copy(),
+            r_m=r.copy(),
+            l_m=l.copy(),
+            low_1e26=low.copy(),
+            high_1e26=high.copy(),
+            r_dev_m=r,
+            l_dev_m=l,
+            low_dev_1e26=low,
+            high_dev_1e26=high,
             step=np.zeros(len(n), dtype=np.int64),
-            device=np.arange(first_device, first_device + len(n), dtype=np.uint32),
+            device=device,
         )
 
     def __len__(self) -> int:
         return len(self.population)
 
     def concentration_limits(self) -> tuple[float, float]:
-        """Smallest and largest concentration that the walking window can allow [1e26 m^-3]."""
-        low = self.window.n_low_1e26 * (1.0 - self.noise.window_low.bound)
-        high = self.window.n_high_1e26 * (1.0 + self.noise.window_high.bound)
-        return max(low, N_LOWEST_1E26), min(high, N_HIGHEST_1E26)
+        """Smallest and largest concentration that the walking window can allow [1e26 m^-3].
+
+        Raises:
+            UserError: the model does not hold that far.
+        """
+        low = self.window.n_low_1e26 * self.noise.lowest_window_low
+        high = self.window.n_high_1e26 * self.noise.highest_window_high
+        if low < N_LOWEST_1E26 or high > N_HIGHEST_1E26:
+            raise UserError(
+                f"noise preset '{self.noise.name}' lets N reach {low:g} .. {high:g} 1e26 m^-3, outside"
+                f" {N_LOWEST_1E26:g} .. {N_HIGHEST_1E26:g} of the model; reduce its window bounds or spreads"
+            )
+        return low, high
 
     @property
     def g_S(self) -> Floats:

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from sim import jart
 from sim.errors import UserError
-from sim.params import N_HIGHEST_1E26, N_LOWEST_1E26, V_HIGHEST_V, JartParams
-from sim.units import NM, Floats
+from sim.params import N_LOWEST_1E26, JartParams
+from sim.physical_range import require_physical
+from sim.units import Floats
 
 NAME = "jart-fit"
 DESCRIPTION = "simplified JART VCM v1b, closed-form current (Ntinas 2022)"
@@ -83,25 +84,6 @@ def rates(
         UserError: a value is not finite or outside the model's range; the message names it.
     """
     v, r, l, n = (np.asarray(x, dtype=np.float64) for x in np.broadcast_arrays(v_V, r_m, l_m, n_1e26))
-    require_physical(v, r, l, n)
+    require_physical(NAME, v, r, l, n, N_LOWEST_1E26)
     i = current(v, n)
     return i, jart.hopping(v, i, r, l, n, p or JartParams())
-
-
-def require_physical(v: Floats, r: Floats, l: Floats, n: Floats) -> None:
-    """Refuse points where the fit means nothing; names the first offending value and its index."""
-    checks = (
-        ("V", v, -V_HIGHEST_V, V_HIGHEST_V, 1.0, "V"),
-        ("r_nm", r, 1.0 * NM, 1000.0 * NM, NM, "nm"),
-        ("l_nm", l, 0.01 * NM, 3.0 * NM, NM, "nm"),
-        ("N", n, N_LOWEST_1E26, N_HIGHEST_1E26, 1.0, "1e26 m^-3"),
-    )
-    for name, values, low, high, unit, unit_name in checks:
-        bad = ~((values >= low) & (values <= high))
-        if np.any(bad):
-            index = int(np.flatnonzero(bad.ravel())[0])
-            value = values.ravel()[index] / unit
-            raise UserError(
-                f"{name} = {value:g} {unit_name} in row {index + 1} is outside"
-                f" {low / unit:g} .. {high / unit:g} {unit_name} of model {NAME}"
-            )

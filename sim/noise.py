@@ -5,10 +5,14 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from scipy.special import ndtr, ndtri
 
 from sim.errors import UserError
+from sim.units import Floats
 
 
 class Walk(BaseModel):
@@ -20,8 +24,39 @@ class Walk(BaseModel):
     bound: float = Field(0.0, ge=0.0, le=0.9, description="relative limit b around the device's own value")
 
 
+class Spread(BaseModel):
+    """Device-to-device spread: a device's own value is nominal x (1 + std z), z standard normal, within 1 +- limit.
+
+    `truncated` redraws what lies beyond the limits (as a truncated normal distribution), `clamped` puts it on them
+    (what the reference code of Yu et al. 2022 does: with its std of 100 %, nine devices of ten sit on a limit).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    std: float = Field(0.0, ge=0.0, le=10.0, description="relative standard deviation before the limits")
+    limit: float = Field(0.0, ge=0.0, le=0.9, description="largest relative deviation")
+    shape: Literal["truncated", "clamped"] = "truncated"
+
+    def factors(self, uniform: Floats) -> Floats:
+        """Device values over the nominal one, for uniform draws in (0, 1)."""
+        if self.std == 0.0 or self.limit == 0.0:
+            return np.ones_like(uniform)
+        edge = self.limit / self.std
+        if self.shape == "truncated":
+            low = ndtr(-edge)
+            deviation = ndtri(low + uniform * (1.0 - 2.0 * low))
+        else:
+            deviation = ndtri(uniform)
+        return np.asarray(1.0 + self.std * np.clip(deviation, -edge, edge))
+
+
+NO_SPREAD = Spread(std=0.0, limit=0.0)
+
+
 class NoisePreset(BaseModel):
     """One noise model; `cadence_s` is the time under pulse between two draws of the walks.
+
+    The walks go around each device's own values, which the spreads of radius, length and window bounds deal out.
 
     `window_low` and `window_high` are the walks of the concentration bounds of the operating window, which
     make G_min and G_max noisy. `read_sigma_rel` is the relative standard deviation of one read.
@@ -36,12 +71,31 @@ class NoisePreset(BaseModel):
     length: Walk = Walk(step=0.0, bound=0.0)
     window_low: Walk = Walk(step=0.0, bound=0.0)
     window_high: Walk = Walk(step=0.0, bound=0.0)
+    radius_spread: Spread = NO_SPREAD
+    length_spread: Spread = NO_SPREAD
+    window_low_spread: Spread = NO_SPREAD
+    window_high_spread: Spread = NO_SPREAD
     read_sigma_rel: float = Field(0.0, ge=0.0, le=0.5)
 
     @property
     def is_silent(self) -> bool:
         """True when no pulse changes anything at random."""
         return all(w.step == 0.0 for w in (self.radius, self.length, self.window_low, self.window_high))
+
+    @property
+    def window_differs(self) -> bool:
+        """True when devices differ in their window bounds."""
+        return self.window_low_spread.limit > 0.0 or self.window_high_spread.limit > 0.0
+
+    @property
+    def lowest_window_low(self) -> float:
+        """Smallest factor on the window's lower bound that spread and walk together allow."""
+        return (1.0 - self.window_low_spread.limit) * (1.0 - self.window_low.bound)
+
+    @property
+    def highest_window_high(self) -> float:
+        """Largest factor on the window's upper bound that spread and walk together allow."""
+        return (1.0 + self.window_high_spread.limit) * (1.0 + self.window_high.bound)
 
 
 def preset_names() -> list[str]:

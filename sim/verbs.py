@@ -16,6 +16,7 @@ from sim.noise import load_preset, preset_names
 from sim.params import require_in_range
 from sim.stepper import DT_S, Trace
 from sim.sweep import sweep
+from sim.switching import switching
 from sim.trajectory import respond
 from sim.units import NM
 from sim.waveform import Waveform
@@ -182,3 +183,4 @@ def dataset_verb(
 
 
 main.add_command(sweep)
+main.add_command(switching)

@@ -201,3 +201,15 @@ def test_pulse_of_the_full_model(tmp_path: Path) -> None:
     assert float(rows[0]["G"]) == pytest.approx(2e-4, rel=1e-9) and float(rows[10]["G"]) > 2e-4
     done = sim(*pulse, "--noise", "prototype", "-o", "noisy.csv", cwd=tmp_path)
     assert done.returncode == 2 and "model jart-v1b has no noise yet" in done.stderr
+
+
+def test_switching_curves_are_drawn_and_follow_the_seed(tmp_path: Path) -> None:
+    common = ["switching", "--noise", "ouroboros-devices", "--set-width", "1e-4", "--reset-width", "1e-4"]
+    for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+        done = sim(*common, "--seed", seed, "-o", f"{name}.png", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    first, again, other = ((tmp_path / f"{name}.png").read_bytes() for name in "abc")
+    assert first == again != other
+    done = sim(*common, "--set-width", "0", "-o", "none.png", cwd=tmp_path)
+    assert done.returncode == 2 and "change the width" in done.stderr
+    assert not (tmp_path / "none.png").exists()
