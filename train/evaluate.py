@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from codegen.boards import Board
 from codegen.float_predictor import FloatPredictor
 from codegen.onnx_import import FloatNetwork, load_network
@@ -52,7 +54,8 @@ class Baselines:
             UserError: it is missing or not such a file.
         """
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
+            read = cls(**json.loads(path.read_text(encoding="utf-8")))
+            return TypeAdapter(cls).validate_python(vars(read))
         except OSError as error:
             raise UserError(f"cannot read baselines {path}: {error.strerror}") from None
         except (ValueError, TypeError):

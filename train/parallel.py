@@ -123,3 +123,5 @@ def _run_one(task: Task, messages: multiprocessing.Queue[tuple[str, str]]) -> No
         messages.put(("user error", f"{error.strerror or error} {error.filename or ''}".strip()))
     except Exception:
         messages.put(("bug", traceback.format_exc()))
+    finally:  # raised while the interpreter shuts down, `SystemExit` would be printed as an ignored exception
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from codegen.validation import first_problem
 from sim.accuracy import AccuracyRecord
 from sim.errors import UserError
 from sim.output_files import write_text
@@ -70,7 +73,9 @@ def collect(paths: Sequence[Path]) -> list[Record]:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             found = content if isinstance(content, list) else content["records"]
-            records += [vars(AccuracyRecord(**record)) for record in found]
+            records += [_checked(record) for record in found]
+        except ValidationError as error:
+            raise UserError(f"cannot read records from {path}: {first_problem(error)}") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"cannot read records from {path} ({error}); run the stage that writes it"
@@ -86,6 +91,18 @@ def collect(paths: Sequence[Path]) -> list[Record]:
     return sorted(
         records, key=lambda r: (_rank(TITLES, r["predictor"]), _rank(REALISATIONS, r["realisation"]))
     )
+
+
+def _checked(fields: Record) -> Record:
+    """The fields of a record, as an `AccuracyRecord` has them.
+
+    Raises:
+        TypeError, ValueError: a field is missing, unknown or of the wrong kind.
+    """
+    record = AccuracyRecord(**fields)
+    if record.realisation not in REALISATIONS:
+        raise ValueError(f"unknown realisation '{record.realisation}'")
+    return vars(TypeAdapter(AccuracyRecord).validate_python(vars(record)))
 
 
 def _rank(order: Any, name: str) -> tuple[int, str]:

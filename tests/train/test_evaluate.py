@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +16,7 @@ from sim.errors import UserError
 from sim.noise import load_preset
 from sim.units import Ints
 from train.baselines import NoiseFreeInverse, NoiseFreePredictor
-from train.evaluate import Baselines, evaluate, network_predictors
+from train.evaluate import Baselines, evaluate, network_predictors, write_baselines
 from train.networks import Workplace
 
 BOARD = load_board("generic")
@@ -102,8 +103,21 @@ def test_two_networks_of_one_name_are_refused(trained: Workplace, tmp_path: Path
         network_predictors([trained.network("log_mlp"), Path(twin)], BOARD, 7)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"v_set_V": 1}'])
+WRITTEN = {"v_set_V": -0.342, "v_reset_V": 0.7065, "time_scale": 0.5, "dataset_sha256": "", "test_rpd_g": {}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "[]", '{"v_set_V": 1}']
+    + [json.dumps({**WRITTEN, **wrong}) for wrong in ({"v_set_V": "x"}, {"time_scale": None}, {"more": 1})],
+)
 def test_what_is_no_baselines_file_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "b.json").write_text(text)
     with pytest.raises(UserError, match="is not a file that `python -m train baselines` wrote"):
         Baselines.read(tmp_path / "b.json")
+
+
+def test_written_baselines_are_read_again(tmp_path: Path) -> None:
+    written = Baselines(**{**WRITTEN, "test_rpd_g": {"noise_free_inverse": 1.5}})
+    write_baselines(tmp_path / "b.json", written)
+    assert Baselines.read(tmp_path / "b.json") == written

@@ -75,6 +75,20 @@ def test_what_holds_no_records_is_refused(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "change",
+    [{"mean_rpd": "x"}, {"mean_rpd": None}, {"within_50_ci95": [0.9]}, {"realisation": "gpu"}],
+)
+def test_a_damaged_record_is_one_line_and_writes_nothing(tmp_path: Path, change: dict[str, object]) -> None:
+    path, output = tmp_path / "a.json", tmp_path / "results.json"
+    path.write_text(json.dumps([{**asdict(FLOAT), **change}]))
+    done = CliRunner().invoke(report, [str(path), "-o", str(output)])
+    assert isinstance(done.exception, UserError)
+    (line,) = str(done.exception).splitlines()
+    assert line.startswith(f"cannot read records from {path}")
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
     ("change", "holds"),
     [
         ({}, True),
@@ -133,3 +147,23 @@ def test_the_figure_depends_on_the_records_only(tmp_path: Path) -> None:
         draw_accuracy(shown, tmp_path / name)
     first, second, third = ((tmp_path / f"{n}.png").read_bytes() for n in (1, 2, 3))
     assert first == second != third
+
+
+def test_the_command_writes_all_it_was_asked_for_or_nothing(tmp_path: Path) -> None:
+    records = written(tmp_path / "a.json", FLOAT, C)
+    outputs = {name: tmp_path / name for name in ("results.json", "accuracy.png", "README.md")}
+    arguments = [
+        str(records), "-o", str(outputs["results.json"]), "--figure", str(outputs["accuracy.png"]),
+        "--readme", str(outputs["README.md"]),
+    ]  # fmt: skip
+    outputs["README.md"].write_text("no markers")
+    done = CliRunner().invoke(report, arguments)
+    assert isinstance(done.exception, UserError) and "has no results section" in str(done.exception)
+    assert sorted(tmp_path.iterdir()) == sorted([records, outputs["README.md"]])
+
+    outputs["README.md"].write_text(f"{BEGIN}{END}")
+    done = CliRunner().invoke(report, arguments)
+    assert done.exit_code == 0, done.output
+    assert collect([outputs["results.json"]]) == collect([records])
+    assert outputs["README.md"].read_text() == f"{BEGIN}\n{markdown(collect([records]))}{END}"
+    assert outputs["accuracy.png"].is_file()

@@ -9,13 +9,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import pytest
 
+from sim import command_line
+from train.__main__ import main
 from train.networks import Workplace
 
 ROOT = Path(__file__).parents[2]
+Run = Callable[..., subprocess.CompletedProcess[str]]
 VERBS = ("networks", "fit", "finetune", "baselines", "evaluate", "calibrate", "report")
 
 
@@ -37,6 +42,24 @@ def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProc
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """`run` without the seconds that a new Python takes to start: what `python -m train` calls."""
+
+    def call(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        status = 0
+        with monkeypatch.context() as patch:
+            patch.chdir(cwd or ROOT)
+            patch.setattr(sys, "argv", ["train", *map(str, arguments)])
+            try:
+                command_line.run(main, "train")
+            except SystemExit as end:
+                status = end.code
+        return subprocess.CompletedProcess(sys.argv, status, *capsys.readouterr())
+
+    return call
+
+
 def is_gone(group: int) -> bool:
     """Whether every process of the group ends within a few seconds."""
     for _ in range(50):
@@ -54,18 +77,18 @@ def test_help_names_every_verb() -> None:
     assert all(f"  {verb} " in done.stdout for verb in VERBS)
 
 
-def test_from_data_set_to_report(trained: Workplace, tmp_path: Path) -> None:
+def test_from_data_set_to_report(call: Run, trained: Workplace, tmp_path: Path) -> None:
     networks = tmp_path / "networks"
     done = run("networks", trained.dataset, "--divide-epochs", 100, "--jobs", 1, "-o", networks)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(": trained; validation RPD") == 6
     for path in trained.directory.iterdir():  # the seeds are the same, so the bytes are
         assert (networks / path.name).read_bytes() == path.read_bytes()
-    again = run("networks", trained.dataset, "--divide-epochs", 100, "-o", networks)
+    again = call("networks", trained.dataset, "--divide-epochs", 100, "-o", networks)
     assert again.stdout.count(": already there; validation RPD") == 6
 
     baselines, records = tmp_path / "baselines.json", tmp_path / "records.json"
-    assert run("baselines", trained.dataset, "-o", baselines).returncode == 0
+    assert call("baselines", trained.dataset, "-o", baselines).returncode == 0
     model = networks / "log_mlp.onnx"
     done = run(
         "evaluate", model, "--baselines", baselines, "--noise", "prototype", "--trials", 40, "--json", "-o", records
@@ -73,7 +96,7 @@ def test_from_data_set_to_report(trained: Workplace, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == json.loads(records.read_text())
 
-    done = run("report", records, "-o", tmp_path / "results.json", "--figure", tmp_path / "accuracy.png")
+    done = call("report", records, "-o", tmp_path / "results.json", "--figure", tmp_path / "accuracy.png")
     assert done.returncode == 0, done.stderr
     names = [r["predictor"] for r in json.loads((tmp_path / "results.json").read_text())]
     assert names == ["noise_free_inverse", "noise_free_scaled", "log_mlp"]
@@ -81,49 +104,89 @@ def test_from_data_set_to_report(trained: Workplace, tmp_path: Path) -> None:
     assert (tmp_path / "accuracy.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [
-        (["networks", "none.h5", "-o", "out"], "data set not found: none.h5"),
-        (["networks", "cut.h5", "-o", "out"], "truncated or damaged"),
-        (["networks", "text.h5", "-o", "out"], "truncated or damaged"),
-        (["fit", "none.h5", "-o", "out"], "data set not found"),
-        (["finetune", "none.h5", "-o", "out"], "data set not found"),
-        (["baselines", "cut.h5", "-o", "out"], "truncated or damaged"),
-        (["evaluate", "none.onnx", "-o", "out"], "cannot read network none.onnx"),
-        (["evaluate", "text.h5", "-o", "out"], "not an ONNX file"),
-        (["evaluate", "--baselines", "text.h5", "-o", "out"], "`python -m train baselines` wrote"),
-        (["evaluate", "good.onnx", "--noise", "loud", "-o", "out"], "unknown noise preset 'loud'"),
-        (["evaluate", "good.onnx", "--noise", "none", "--seed", 3, "-o", "out"], "choose another"),
-        (["report", "text.h5", "-o", "out"], "cannot read records from text.h5"),
-        (["calibrate", "--base", "loud", "-o", "out"], "unknown noise preset 'loud'"),
-    ],
-)
-def test_bad_input_is_one_line_and_writes_nothing(
-    trained: Workplace, tmp_path: Path, arguments: list[object], complaint: str
-) -> None:
+# Arguments, and what the complaint must say.
+MOST_LIKELY = [
+    (["networks", "none.h5", "-o", "out"], "data set not found: none.h5"),
+    (["networks", "cut.h5", "-o", "out"], "truncated or damaged"),
+    (["evaluate", "none.onnx", "-o", "out"], "cannot read network none.onnx"),
+    (["networks", "other.h5", "-o", "out"], "not a pulse data set"),
+    (["evaluate", "cut.onnx", "-o", "out"], "cut.onnx"),
+    (["evaluate", "--baselines", "cut.json", "-o", "out"], "`python -m train baselines` wrote"),
+]
+ALSO = [
+    (["networks", "text.h5", "-o", "out"], "truncated or damaged"),
+    (["fit", "none.h5", "-o", "out"], "data set not found"),
+    (["finetune", "none.h5", "-o", "out"], "data set not found"),
+    (["baselines", "cut.h5", "-o", "out"], "truncated or damaged"),
+    (["evaluate", "text.h5", "-o", "out"], "not an ONNX file"),
+    (["evaluate", "--baselines", "text.h5", "-o", "out"], "`python -m train baselines` wrote"),
+    (["evaluate", "good.onnx", "--noise", "loud", "-o", "out"], "unknown noise preset 'loud'"),
+    (["evaluate", "good.onnx", "--noise", "none", "--seed", 3, "-o", "out"], "choose another"),
+    (["report", "text.h5", "-o", "out"], "cannot read records from text.h5"),
+    (["calibrate", "--base", "loud", "-o", "out"], "unknown noise preset 'loud'"),
+    (["evaluate", "--baselines", "none.json", "-o", "out"], "cannot read baselines none.json"),
+]
+
+
+@pytest.fixture(scope="module")
+def spoilt(trained: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of files that are not what they should be, and a good network."""
+    folder = tmp_path_factory.mktemp("spoilt")
     content = trained.dataset.read_bytes()
-    (tmp_path / "cut.h5").write_bytes(content[: len(content) // 2])
-    (tmp_path / "text.h5").write_text("not this")
-    shutil.copy(trained.network("log_mlp"), tmp_path / "good.onnx")
-    before = sorted(tmp_path.rglob("*"))
-    done = run(*arguments, cwd=tmp_path)
+    (folder / "cut.h5").write_bytes(content[: len(content) // 2])
+    (folder / "text.h5").write_text("not this")
+    with h5py.File(folder / "other.h5", "w") as file:
+        file["measurements"] = [1.0, 2.0]
+    shutil.copy(trained.network("log_mlp"), folder / "good.onnx")
+    content = trained.network("log_mlp").read_bytes()
+    (folder / "cut.onnx").write_bytes(content[: len(content) // 2])
+    (folder / "cut.json").write_text('{"v_set_V": -0.342, "v_res')
+    return folder
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(call: Run, verb: str) -> None:
+    done = call(verb, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"Usage: train {verb} [OPTIONS]")
+    assert "--output" in done.stdout
+
+
+def require_refused(run: Run, spoilt: Path, tmp_path: Path, arguments: list[object], complaint: str) -> None:
+    folder = tmp_path / "spoilt"
+    shutil.copytree(spoilt, folder)
+    done = run(*arguments, cwd=folder)
     assert done.returncode == 2
-    assert complaint in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    (line,) = done.stderr.splitlines()
+    assert complaint in line
     assert not done.stdout
-    assert sorted(tmp_path.rglob("*")) == before
+    assert sorted(path.name for path in folder.rglob("*")) == sorted(path.name for path in spoilt.iterdir())
 
 
+@pytest.mark.parametrize(("arguments", "complaint"), MOST_LIKELY)
+def test_bad_input_is_one_line_and_writes_nothing(
+    spoilt: Path, tmp_path: Path, arguments: list[object], complaint: str
+) -> None:
+    require_refused(run, spoilt, tmp_path, arguments, complaint)
+
+
+@pytest.mark.parametrize(("arguments", "complaint"), ALSO)
+def test_other_bad_input_is_one_line_and_writes_nothing(
+    call: Run, spoilt: Path, tmp_path: Path, arguments: list[object], complaint: str
+) -> None:
+    require_refused(call, spoilt, tmp_path, arguments, complaint)
+
+
+@pytest.mark.parametrize("send", [os.killpg, os.kill], ids=["as a terminal does", "to the command alone"])
 def test_ctrl_c_leaves_finished_networks_only_and_the_next_run_completes(
-    trained: Workplace, tmp_path: Path
+    call: Run, trained: Workplace, tmp_path: Path, send: Callable[[int, int], None]
 ) -> None:
     folder = tmp_path / "networks"
-    process = start("networks", trained.dataset, "--divide-epochs", 2, "--jobs", 2, "-o", folder)
+    process = start("networks", trained.dataset, "--divide-epochs", 10, "--jobs", 2, "-o", folder)
     deadline = time.monotonic() + 60
     while not (folder.is_dir() and list(folder.glob("*.json"))) and time.monotonic() < deadline:
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    send(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
     assert "Traceback" not in err
@@ -131,6 +194,6 @@ def test_ctrl_c_leaves_finished_networks_only_and_the_next_run_completes(
     assert is_gone(process.pid)
     files = [path.name for path in folder.iterdir()]
     assert all(name.endswith((".onnx", ".json")) and not name.startswith(".") for name in files)
-    done = run("networks", trained.dataset, "--divide-epochs", 100, "--jobs", 1, "-o", folder)
+    done = call("networks", trained.dataset, "--divide-epochs", 100, "--jobs", 1, "-o", folder)
     assert done.returncode == 0
     assert all((folder / path.name).read_bytes() == path.read_bytes() for path in trained.directory.iterdir())
