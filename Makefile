@@ -102,6 +102,7 @@ format: $(READY) ## rewrite Python and C in the project's format
 bench: $(READY) ## speed of the device models and of the predictor
 	$(PY) benchmarks/device_speed.py
 	$(PY) benchmarks/full_solve_speed.py
+	$(PY) benchmarks/campaign_scaling.py
 	$(PY) benchmarks/predictor_speed.py
 
 calibrate: $(READY) ## find the noise amplitude at which the paper's recipe gives the paper's accuracy (ten minutes)

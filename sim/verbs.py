@@ -8,6 +8,7 @@ import click
 import numpy as np
 
 from sim import dataset, dataset_generation, jart_fit, tables
+from sim.campaign_verbs import campaign
 from sim.command_line import jobs_option, progress_bar
 from sim.device import WIDTH_HIGHEST_S, DeviceArray, whole_steps
 from sim.errors import UserError
@@ -184,3 +185,4 @@ def dataset_verb(
 
 main.add_command(sweep)
 main.add_command(switching)
+main.add_command(campaign)
