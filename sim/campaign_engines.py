@@ -52,20 +52,21 @@ def _in_one_pool(workers: int, chunks: Iterator[Chunk], keep: Keep) -> tuple[lis
     """Run until done or a worker is lost; return the chunks that were under way then, and how many got done."""
     finished = 0
     under_way: dict[Future[Floats], Chunk] = {}
-    given_out: list[Chunk] = []  # the one that is just being submitted
+    in_hand: list[Chunk] = []  # taken, not yet under way
     # Spawned processes inherit no locks; they leave Ctrl-C to this one.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
     try:
         for chunk in chunks:
-            given_out[:] = [chunk]
-            under_way[pool.submit(simulate, chunk)] = given_out.pop()
+            in_hand = [chunk]
+            future = pool.submit(simulate, chunk)
+            under_way[future], in_hand = chunk, []
             if len(under_way) >= PER_WORKER * workers:
                 finished += _collect(under_way, keep)
         while under_way:
             finished += _collect(under_way, keep)
     except BrokenProcessPool:
-        return [*under_way.values(), *given_out], finished
+        return [*under_way.values(), *in_hand], finished
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     return [], finished

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -86,7 +87,8 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in found.read_text().split()] if found.exists() else []
 
 
-def test_a_killed_worker_loses_nothing(tmp_path: Path, expected: Floats) -> None:
+@pytest.mark.parametrize("pause_s", [0.0, 1.0], ids=["noticed by a result", "noticed when giving out"])
+def test_a_killed_worker_loses_nothing(tmp_path: Path, expected: Floats, pause_s: float) -> None:
     if sys.platform != "linux":
         pytest.skip("finds workers through /proc")
     killed: list[int] = []
@@ -96,6 +98,7 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path, expected: Floats) -> None
         if not killed and len(workers := children(os.getpid())[1:]) >= 2:
             killed.append(workers[-1])
             os.kill(workers[-1], signal.SIGKILL)
+            time.sleep(pause_s)
 
     run(small(), tmp_path / "out", in_processes(2), kill_one)
     assert killed
