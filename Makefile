@@ -100,8 +100,7 @@ format: $(READY) ## rewrite Python and C in the project's format
 	$(VENV)/bin/clang-format -i $$(git ls-files '*.c' '*.h' ':!tests/golden')
 
 bench: $(READY) ## speed of the device models and of the predictor
-	$(PY) benchmarks/device_speed.py
-	$(PY) benchmarks/full_solve_speed.py
+	$(PY) -m sim bench
 	$(PY) benchmarks/campaign_scaling.py
 	$(PY) benchmarks/predictor_speed.py
 

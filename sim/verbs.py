@@ -15,6 +15,7 @@ from sim.errors import UserError
 from sim.models import MODELS, DeviceModel, concentration, load_model
 from sim.noise import load_preset, preset_names
 from sim.params import require_in_range
+from sim.speed import bench
 from sim.stepper import DT_S, Trace
 from sim.sweep import sweep
 from sim.switching import switching
@@ -186,3 +187,4 @@ def dataset_verb(
 main.add_command(sweep)
 main.add_command(switching)
 main.add_command(campaign)
+main.add_command(bench)

@@ -1,6 +1,7 @@
 """`python -m sim`: the scripted commands, and one clear line with nothing written on bad input."""
 
 import csv
+import json
 import os
 import resource
 import signal
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+
+from sim import speed
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -213,3 +217,20 @@ def test_switching_curves_are_drawn_and_follow_the_seed(tmp_path: Path) -> None:
     done = sim(*common, "--set-width", "0", "-o", "none.png", cwd=tmp_path)
     assert done.returncode == 2 and "change the width" in done.stderr
     assert not (tmp_path / "none.png").exists()
+
+
+def test_bench_covers_models_noise_and_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is measured, not how fast: on a tenth of the work."""
+    for name, value in (("DEVICES", 100), ("STEPS", 10), ("POINTS", 100), ("NUMPY_POINTS", 10)):
+        monkeypatch.setattr(speed, name, value)
+    found = [*speed.step_speeds([1, 2]), *speed.solve_speeds([1, 2])]
+    assert {(s.model, s.noise) for s in found} == {
+        ("jart-fit", "none"),
+        ("jart-fit", "ouroboros"),
+        ("jart-v1b", None),
+    }
+    assert {s.threads for s in found} == {1, 2} and len(found) == 12
+    assert all(s.ns > 0 and s.numpy_ns > 0 for s in found)
+    done = CliRunner().invoke(speed.bench, ["--json"])
+    assert done.exit_code == 0
+    assert set(json.loads(done.output)[0]) == {"model", "work", "noise", "threads", "ns", "numpy_ns"}
