@@ -13,7 +13,7 @@ from sim.campaign import Campaign, combinations, run
 from sim.campaign_engines import in_processes
 from sim.jobs import default_jobs
 from sim.noise import load_preset
-from sim.stepper import DT_S
+from sim.population import DT_S
 
 DEVICES = 200_000
 WIDTHS_s = (1e-5, 2e-5)

@@ -17,23 +17,25 @@ from pathlib import Path
 
 import numpy as np
 
-from sim import jart_fit, tables
+from sim import tables
 from sim.device import DeviceArray, whole_steps
 from sim.errors import UserError
+from sim.models import load_model
 from sim.noise import NoisePreset, load_preset
 from sim.output_files import whole_directory, whole_file, write_json
-from sim.params import JartParams, require_in_range
-from sim.stepper import DT_S
+from sim.params import require_in_range
+from sim.population import DT_S
 from sim.units import Floats
 
-FORMAT = "ouroboros-campaign-1"
+FORMAT = "ouroboros-campaign-2"
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One combination: pulse, start, noise, seed and changed model parameters (name, value)."""
+    """One combination: model, pulse, start, noise, seed and changed model parameters (name, value)."""
 
+    model: str
     v_V: float
     width_s: float
     g_start_S: float
@@ -44,6 +46,7 @@ class Condition:
     def columns(self) -> dict[str, float | int | str]:
         """The condition as one row of a table."""
         return {
+            "model": self.model,
             "v_V": self.v_V,
             "width_s": self.width_s,
             "g_start_S": self.g_start_S,
@@ -80,7 +83,7 @@ class Campaign:
             raise UserError("a campaign needs at least one value of everything that it sweeps")
         for condition in self.conditions:
             whole_steps(np.array([condition.width_s]))
-            device_array(condition, 0, 1).rate_table(condition.v_V)
+            device_array(condition, 0, 1).stepper(condition.v_V)
 
     def chunks(self) -> Iterator[Chunk]:
         """Every chunk, numbered in order."""
@@ -97,7 +100,6 @@ class Campaign:
         return json.dumps(
             {
                 "format": FORMAT,
-                "device_model": jart_fit.NAME,
                 "dt_s": DT_S,
                 "devices": self.devices,
                 "conditions": rows,
@@ -111,6 +113,7 @@ class Campaign:
 
 
 def combinations(
+    models: tuple[str, ...],
     voltages_V: tuple[float, ...],
     widths_s: tuple[float, ...],
     g_starts_S: tuple[float, ...],
@@ -118,26 +121,22 @@ def combinations(
     seeds: tuple[int, ...],
     changed: dict[str, tuple[float, ...]],
 ) -> tuple[Condition, ...]:
-    """Every combination of the values given; `changed` maps parameters of `JartParams` to values."""
-    known = asdict(JartParams())
-    if unknown := sorted(set(changed) - set(known)):
-        raise UserError(f"unknown model parameter '{unknown[0]}'; known: {', '.join(known)}")
+    """Every combination of the values given; `changed` maps parameters of the models to values."""
     parameters = [tuple(zip(changed, values, strict=True)) for values in itertools.product(*changed.values())]
     return tuple(
         Condition(*values)
-        for values in itertools.product(voltages_V, widths_s, g_starts_S, noises, seeds, parameters)
+        for values in itertools.product(models, voltages_V, widths_s, g_starts_S, noises, seeds, parameters)
     )
 
 
 def device_array(condition: Condition, first: int, count: int) -> DeviceArray:
     """The fresh devices of a chunk; one thread, as chunks are what runs side by side."""
-    params = replace(JartParams(), **dict(condition.changed))
     return DeviceArray(
         count,
         condition.noise,
         condition.seed,
         condition.g_start_S,
-        params=params,
+        model=load_model(condition.model).changed(**dict(condition.changed)),
         first_device=first,
         jobs=1,
     )

@@ -47,6 +47,14 @@ def _parameters(
 
 @click.command()
 @click.option(
+    "--model",
+    "models",
+    multiple=True,
+    default=(jart_fit.NAME,),
+    show_default=True,
+    help="Device model or a .py file; repeatable.",
+)
+@click.option(
     "--voltages",
     callback=_values(float),
     default=f"{jart_fit.V_SET_V}",
@@ -79,6 +87,7 @@ def _parameters(
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder.")
 def campaign(
+    models: tuple[str, ...],
     voltages: tuple[float, ...],
     widths: tuple[float, ...],
     g_starts: tuple[float, ...],
@@ -99,7 +108,7 @@ def campaign(
     if output.exists():
         raise click.UsageError(f"{output} is there already; choose another name or remove it")
     presets = tuple(load_preset(name) for name in noises)
-    wanted = Campaign(combinations(voltages, widths, g_starts, presets, seeds, vary), devices, chunk)
+    wanted = Campaign(combinations(models, voltages, widths, g_starts, presets, seeds, vary), devices, chunk)
     engine = on_dask(address) if address else in_processes(workers or default_jobs())
     total = len(wanted.conditions) * devices
     with progress_bar(total, "campaign", "device") as bar:

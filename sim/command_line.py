@@ -60,3 +60,10 @@ def progress_bar(total: int, what: str, unit: str) -> Any:
     return tqdm(
         total=total, desc=what, unit=unit, mininterval=seconds, maxinterval=seconds, disable=total == 0
     )
+
+
+def model_option(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The option `--model`: a device model by name, or a Python file that defines one."""
+    return click.option(
+        "--model", default=default, show_default=True, help="Device model (see 'sim models') or a .py file."
+    )

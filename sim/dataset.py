@@ -17,7 +17,7 @@ from sim.errors import UserError
 from sim.noise import NoisePreset, load_preset
 from sim.output_files import whole_file
 from sim.params import OperatingWindow, require_in_range
-from sim.stepper import DT_S
+from sim.population import DT_S
 from sim.units import Floats, Ints
 
 FORMAT = "ouroboros-pulse-dataset-1"

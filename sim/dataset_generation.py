@@ -21,7 +21,8 @@ from sim import counter_rng, jart_fit, stepper
 from sim.dataset import HISTORY_TOLERANCE_S, DatasetParams, PulseDataset, join, load, save
 from sim.device import DeviceArray
 from sim.errors import UserError
-from sim.stepper import DT_S, Trace
+from sim.jobs import default_jobs
+from sim.population import DT_S, Trace
 from sim.units import Floats, Ints
 
 _KNOT_TOLERANCE_S = HISTORY_TOLERANCE_S - 1e-10  # leaves room for the rounding to float32 (3e-11 S)
@@ -168,7 +169,7 @@ class _Candidates:
             step = stepper.knots(g, _KNOT_TOLERANCE_S)
             return step, g[step].astype(np.float32)
 
-        with ThreadPoolExecutor(self.jobs or stepper.default_jobs()) as pool:
+        with ThreadPoolExecutor(self.jobs or default_jobs()) as pool:
             return dict(zip(index.tolist(), pool.map(compress, range(len(index))), strict=True))
 
 

@@ -1,4 +1,4 @@
-"""Arrays of simulated memristors: read, pulse, state. One class for every way of using a device."""
+"""Arrays of simulated memristors: read, pulse, waveform, state. One class for every model and way of using a device."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ import numpy.typing as npt
 
 from sim import counter_rng, jart_fit
 from sim.errors import UserError
+from sim.exact_stepper import ExactStepper
+from sim.models import JART_FIT, DeviceModel, concentration
 from sim.noise import NoisePreset
-from sim.params import N_HIGHEST_1E26, N_LOWEST_1E26, JartParams, OperatingWindow, require_in_range
-from sim.rate_table import RateTable, ReadTable, rate_table, read_table
-from sim.stepper import DT_S, Advance, Population, Trace, advance, conductances
+from sim.params import JartParams, OperatingWindow, require_in_range
+from sim.population import DT_S, Advance, Population, Trace
+from sim.rate_surface import Span, rate_surface
+from sim.rate_table import ReadTable, rate_table, read_table
+from sim.stepper import Stepper, advance, conductances
+from sim.surface_stepper import SurfaceStepper
+from sim.turns import begin_pulse
 from sim.units import Floats, Ints
 
 WIDTH_HIGHEST_S = 10.0
@@ -20,10 +26,13 @@ WIDTH_HIGHEST_S = 10.0
 
 
 class DeviceArray:
-    """`n_devices` independent devices of the simplified JART VCM v1b under one noise preset.
+    """`n_devices` independent devices of one model under one noise preset.
 
-    A device's future depends on (seed, its number, the steps it has lived through) only, so splitting an
-    array, reordering pulses between devices or using more threads changes nothing.
+    A device's future depends on (seed, its number, what it has lived through) only, so splitting an array, reordering
+    pulses between devices or using more threads changes nothing.
+
+    Noise-free devices of the simplified model follow its exact rates; everything else runs on tabulated rates, whose
+    error `sim.rate_surface` states.
     """
 
     def __init__(
@@ -33,7 +42,7 @@ class DeviceArray:
         seed: int,
         g_start_S: npt.ArrayLike,
         *,
-        params: JartParams | None = None,
+        model: DeviceModel = JART_FIT,
         window: OperatingWindow | None = None,
         first_device: int = 0,
         jobs: int | None = None,
@@ -42,7 +51,8 @@ class DeviceArray:
 
         Args:
             seed: 0 .. 2**63 - 1; the only source of randomness.
-            window: limits of N; their walks make G_min and G_max noisy.
+            model: the physics, with its parameters.
+            window: limits of N [the model's]; their walks make G_min and G_max noisy.
             first_device: number of the first device, i.e. of its random stream.
             jobs: worker threads [all cores]; never changes a result.
 
@@ -52,53 +62,35 @@ class DeviceArray:
         require_in_range("number of devices", n_devices, 1, 2**32 - 1, "")
         if not 0 <= seed <= counter_rng.SEED_HIGHEST:
             raise UserError(f"seed = {seed} is outside 0 .. {counter_rng.SEED_HIGHEST}")
+        self.model = model
         self.noise = noise
         self.seed = seed
-        self.params = params or JartParams()
-        self.window = window or OperatingWindow()
+        self.window = window or model.window
         self.jobs = jobs
-        n = jart_fit.concentration(np.broadcast_to(np.asarray(g_start_S, dtype=np.float64), (n_devices,)))
-        low, high = self.concentration_limits()
-        if np.any(n < low) or np.any(n > high):
-            g_low, g_high = jart_fit.read_conductance(np.array([low, high])) * 1e6
-            raise UserError(f"start conductance is outside {g_low:.2f} .. {g_high:.2f} uS")
-        self.population = self._fresh_population(n, first_device)
-        self._reads = np.zeros(n_devices, dtype=np.int64)
+        g_S = np.broadcast_to(np.asarray(g_start_S, dtype=np.float64), (n_devices,))
+        self.population = self._fresh_population(g_S, first_device)
 
-    def _fresh_population(self, n: Floats, first_device: int) -> Population:
+    def _fresh_population(self, g_start_S: Floats, first_device: int) -> Population:
         """Devices with values of their own, dealt out by their number.
 
         A device whose own window does not reach its start begins at the window's end.
         """
-        device = np.arange(first_device, first_device + len(n), dtype=np.uint32)
+        lowest, highest = self.concentration_limits()
+        p = self.model.params
+        device = np.arange(first_device, first_device + len(g_start_S), dtype=np.uint32)
         drawn = counter_rng.words(self.seed, counter_rng.Purpose.DEVICE_SPREAD, device, 0)
+        nominal = (p.r0_m, p.l0_m, self.window.n_low_1e26, self.window.n_high_1e26)
         r, l, low, high = (
-            nominal * spread.factors(counter_rng.uniform(word))
-            for nominal, spread, word in zip(
-                (self.params.r0_m, self.params.l0_m, self.window.n_low_1e26, self.window.n_high_1e26),
-                (
-                    self.noise.radius_spread,
-                    self.noise.length_spread,
-                    self.noise.window_low_spread,
-                    self.noise.window_high_spread,
-                ),
-                drawn,
-                strict=True,
-            )
+            value * spread.factors(counter_rng.uniform(word))
+            for value, spread, word in zip(nominal, self.noise.spreads, drawn, strict=True)
         )
-        return Population(
-            n_1e26=np.clip(n, low, high) if self.noise.window_differs else n.copy(),
-            r_m=r.copy(),
-            l_m=l.copy(),
-            low_1e26=low.copy(),
-            high_1e26=high.copy(),
-            r_dev_m=r,
-            l_dev_m=l,
-            low_dev_1e26=low,
-            high_dev_1e26=high,
-            step=np.zeros(len(n), dtype=np.int64),
-            device=device,
-        )
+        n = concentration(self.model, g_start_S, r, l)
+        if self.noise.differs:
+            n = np.clip(n, low, high)
+        elif np.any(n < lowest) or np.any(n > highest):
+            g_low, g_high = self.model.conductances([lowest, highest]) * 1e6
+            raise UserError(f"start conductance is outside {g_low:.2f} .. {g_high:.2f} uS")
+        return Population.fresh(n, r, l, low, high, device)
 
     def __len__(self) -> int:
         return len(self.population)
@@ -109,30 +101,30 @@ class DeviceArray:
         Raises:
             UserError: the model does not hold that far.
         """
-        low = self.window.n_low_1e26 * self.noise.lowest_window_low
-        high = self.window.n_high_1e26 * self.noise.highest_window_high
-        if low < N_LOWEST_1E26 or high > N_HIGHEST_1E26:
+        low = self.window.n_low_1e26 * self.noise.factor_span(2)[0]
+        high = self.window.n_high_1e26 * self.noise.factor_span(3)[1]
+        lowest, highest = self.model.n_lowest_1e26, self.model.params.n_max_1e26
+        if low < lowest or high > highest:
             raise UserError(
                 f"noise preset '{self.noise.name}' lets N reach {low:g} .. {high:g} 1e26 m^-3, outside"
-                f" {N_LOWEST_1E26:g} .. {N_HIGHEST_1E26:g} of the model; reduce its window bounds or spreads"
+                f" {lowest:g} .. {highest:g} of model {self.model.name}; reduce its window bounds or spreads"
             )
         return low, high
 
     @property
     def g_S(self) -> Floats:
         """True read conductance of every device now [S], (n,)."""
-        return jart_fit.read_conductance(self.population.n_1e26)
+        return self.model.read_conductance(*self.population.geometry, self.population.n_1e26)
 
     def read(self, index: npt.ArrayLike | None = None) -> Floats:
         """Conductance [S] as one read of the devices at `index` [all] sees it, read noise included."""
         chosen = self._index(index)
-        g = jart_fit.read_conductance(self.population.n_1e26[chosen])
+        part = self.population.take(chosen)
+        g = self.model.read_conductance(*part.geometry, part.n_1e26)
         sigma = self.noise.read_sigma_rel
         if sigma > 0.0:
-            draw = counter_rng.normal(
-                self.seed, counter_rng.Purpose.READ_NOISE, self.population.device[chosen], self._reads[chosen]
-            )
-            self._reads[chosen] += 1
+            draw = counter_rng.normal(self.seed, counter_rng.Purpose.READ_NOISE, part.device, part.reads)
+            self.population.reads[chosen] += 1
             g = g * (1.0 + sigma * draw)
         return np.asarray(g)
 
@@ -163,32 +155,40 @@ class DeviceArray:
         *,
         g_stop_S: Floats | None = None,
         trace: Trace | None = None,
+        continues: bool = False,
     ) -> Advance:
-        """Advance devices by whole steps at one voltage; see `sim.stepper.advance`."""
-        chosen = self._index(index)
-        part = self.population.take(chosen)
-        stop = None if g_stop_S is None else jart_fit.concentration(g_stop_S)
-        done = advance(
-            self.rate_table(v_V),
-            self.noise,
-            self.seed,
-            part,
-            np.ascontiguousarray(n_steps, dtype=np.int64),
-            n_stop_1e26=stop,
-            trace=trace,
-            jobs=self.jobs,
-        )
-        self.population.put(chosen, part)
+        """Advance devices by whole steps at one voltage; see `sim.stepper.advance`.
+
+        Args:
+            g_stop_S: stop a device after the step that reaches this conductance, read at nominal geometry.
+            continues: the pulse before goes on: nothing that is drawn once per pulse is drawn again.
+        """
+        n_steps = np.ascontiguousarray(n_steps, dtype=np.int64)
+        stepper = self.stepper(v_V)
+        chosen = None if index is None else self._index(index)
+        part = self.population if chosen is None else self.population.take(chosen)
+        if not continues:
+            begin_pulse(part, n_steps > 0, self.noise, self.seed, v_V < 0.0, self.model.params)
+        stop = None
+        if g_stop_S is not None:
+            stop = concentration(self.model, g_stop_S, self.model.params.r0_m, self.model.params.l0_m)
+        done = advance(stepper, part, n_steps, n_stop_1e26=stop, trace=trace, jobs=self.jobs)
+        if chosen is not None:
+            self.population.put(chosen, part)
         return done
 
-    def rate_table(self, v_V: float) -> RateTable:
-        """The tabulated rates of one voltage over everything this array can reach."""
-        low, high = self.concentration_limits()
-        smallest_r_m = float(self.population.r_dev_m.min()) * (1.0 - self.noise.radius.bound)
-        return rate_table(v_V, self.params, low, high, smallest_r_m)
+    def stepper(self, v_V: float) -> Stepper:
+        """What advances this array's devices at one voltage, over everything they can reach."""
+        limits = self.concentration_limits()
+        spans = [Span(*self.noise.factor_span(which)) for which in (0, 1)]
+        p = self.model.params
+        if self.noise.is_silent and self.model.name == jart_fit.NAME and isinstance(p, JartParams):
+            return ExactStepper(rate_table(v_V, p, *limits, p.r0_m * spans[0].low))
+        surface = rate_surface(self.model, v_V, Span(*limits), *spans)
+        return SurfaceStepper(surface, self.noise, self.seed)
 
     def conductances(self, n_1e26: Floats) -> Floats:
-        """Read conductance [S] of concentrations this array can reach, by table (fast)."""
+        """Read conductance [S] of concentrations of the simplified model that this array can reach, by table (fast)."""
         return conductances(self._read_table(), n_1e26)
 
     def _read_table(self) -> ReadTable:
@@ -202,8 +202,8 @@ class DeviceArray:
     def provenance(self) -> dict[str, object]:
         """Everything that determines this array's behaviour, ready for JSON."""
         return {
-            "device_model": jart_fit.NAME,
-            "params": asdict(self.params),
+            "device_model": self.model.name,
+            "params": asdict(self.model.params),  # type: ignore[call-overload]
             "window": asdict(self.window),
             "noise": self.noise.model_dump(),
             "seed": self.seed,

@@ -23,6 +23,11 @@ class Walk(BaseModel):
     step: float = Field(0.0, ge=0.0, le=0.9, description="relative amplitude s of one draw")
     bound: float = Field(0.0, ge=0.0, le=0.9, description="relative limit b around the device's own value")
 
+    @property
+    def reach(self) -> float:
+        """Largest relative deviation from the device's own value."""
+        return self.bound if self.step > 0.0 else 0.0
+
 
 class Spread(BaseModel):
     """Device-to-device spread: a device's own value is nominal x (1 + std z), z standard normal, within 1 +- limit.
@@ -36,6 +41,11 @@ class Spread(BaseModel):
     std: float = Field(0.0, ge=0.0, le=10.0, description="relative standard deviation before the limits")
     limit: float = Field(0.0, ge=0.0, le=0.9, description="largest relative deviation")
     shape: Literal["truncated", "clamped"] = "truncated"
+
+    @property
+    def reach(self) -> float:
+        """Largest relative deviation from nominal."""
+        return self.limit if self.std > 0.0 else 0.0
 
     def factors(self, uniform: Floats) -> Floats:
         """Device values over the nominal one, for uniform draws in (0, 1)."""
@@ -57,9 +67,13 @@ class NoisePreset(BaseModel):
     """One noise model; `cadence_s` is the time under pulse between two draws of the walks.
 
     The walks go around each device's own values, which the spreads of radius, length and window bounds deal out.
+    With `once_per_pulse` they are drawn before each pulse instead, however long it is.
 
     `window_low` and `window_high` are the walks of the concentration bounds of the operating window, which
-    make G_min and G_max noisy. `read_sigma_rel` is the relative standard deviation of one read.
+    make G_min and G_max noisy. `radius_turn` and `length_turn` are JART VCM v1b var's cycle-to-cycle variability: at
+    each change of polarity a new radius and length are dealt out, towards which a device moves linearly with the
+    switched fraction of the concentration (`sim.turns`). `read_sigma_rel` is the relative standard deviation of one
+    read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,27 +89,70 @@ class NoisePreset(BaseModel):
     length_spread: Spread = NO_SPREAD
     window_low_spread: Spread = NO_SPREAD
     window_high_spread: Spread = NO_SPREAD
+    once_per_pulse: bool = False
+    radius_turn: Spread = NO_SPREAD
+    length_turn: Spread = NO_SPREAD
     read_sigma_rel: float = Field(0.0, ge=0.0, le=0.5)
+
+    @property
+    def walks(self) -> tuple[Walk, Walk, Walk, Walk]:
+        """The walks of radius, length, lower and upper window bound."""
+        return self.radius, self.length, self.window_low, self.window_high
+
+    @property
+    def spreads(self) -> tuple[Spread, Spread, Spread, Spread]:
+        """The device-to-device spreads of the same four."""
+        return self.radius_spread, self.length_spread, self.window_low_spread, self.window_high_spread
+
+    @property
+    def turns(self) -> tuple[Spread, Spread]:
+        """What changes of polarity deal out: radius and length."""
+        return self.radius_turn, self.length_turn
+
+    @property
+    def walks_during_pulses(self) -> bool:
+        """True when a walk is drawn at the cadence of `cadence_s`."""
+        return not self.once_per_pulse and any(w.step > 0.0 for w in self.walks)
+
+    @property
+    def walks_between_pulses(self) -> bool:
+        """True when a walk is drawn once per pulse."""
+        return self.once_per_pulse and any(w.step > 0.0 for w in self.walks)
+
+    @property
+    def moves_geometry(self) -> bool:
+        """True when radius or length follow the concentration between changes of polarity."""
+        return any(t.std > 0.0 and t.limit > 0.0 for t in self.turns)
 
     @property
     def is_silent(self) -> bool:
         """True when no pulse changes anything at random."""
-        return all(w.step == 0.0 for w in (self.radius, self.length, self.window_low, self.window_high))
+        return not (self.walks_during_pulses or self.walks_between_pulses or self.moves_geometry)
+
+    @property
+    def differs(self) -> bool:
+        """True when devices differ from each other."""
+        return any(s.std > 0.0 and s.limit > 0.0 for s in self.spreads)
+
+    @property
+    def cadence(self) -> str:
+        """When the walks are drawn, for people."""
+        return "once per pulse" if self.once_per_pulse else f"every {self.cadence_s * 1e9:g} ns"
+
+    def factor_span(self, which: int) -> tuple[float, float]:
+        """Smallest and largest value over nominal of radius (0), length (1) and window bounds (2, 3)."""
+        deviations = [self.spreads[which].reach, self.walks[which].reach]
+        if which < len(self.turns):
+            deviations.append(self.turns[which].reach)
+        low, high = 1.0, 1.0
+        for d in deviations:
+            low, high = low * (1.0 - d), high * (1.0 + d)
+        return low, high
 
     @property
     def window_differs(self) -> bool:
         """True when devices differ in their window bounds."""
         return self.window_low_spread.limit > 0.0 or self.window_high_spread.limit > 0.0
-
-    @property
-    def lowest_window_low(self) -> float:
-        """Smallest factor on the window's lower bound that spread and walk together allow."""
-        return (1.0 - self.window_low_spread.limit) * (1.0 - self.window_low.bound)
-
-    @property
-    def highest_window_high(self) -> float:
-        """Largest factor on the window's upper bound that spread and walk together allow."""
-        return (1.0 + self.window_high_spread.limit) * (1.0 + self.window_high.bound)
 
 
 def preset_names() -> list[str]:

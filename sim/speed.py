@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass
 import click
 import numpy as np
 
-from sim import jart_fit, jart_full, jart_full_reference, stepper
+from sim import jart_full, jart_full_reference
 from sim.device import DeviceArray
 from sim.jobs import default_jobs
+from sim.models import MODELS, DeviceModel
 from sim.noise import load_preset
 from sim.units import NM, Floats
 
@@ -41,14 +42,15 @@ class Speed:
 
 
 def step_speeds(threads: Sequence[int]) -> list[Speed]:
-    """Time per device-step of the stepper (jart-fit): both directions, noise off and on."""
+    """Time per device-step of every model: both directions, noise off and on."""
     found = []
-    for direction, v_V in (("SET", jart_fit.V_SET_V), ("RESET", jart_fit.V_RESET_V)):
-        for preset in ("none", "ouroboros"):
-            numpy_ns = _fastest_ns(_twin, v_V, preset, 1) / (DEVICES * TWIN_STEPS)
-            for jobs in threads:
-                ns = _fastest_ns(_kernel, v_V, preset, jobs) / (DEVICES * STEPS)
-                found.append(Speed(jart_fit.NAME, f"step, {direction}", preset, jobs, ns, numpy_ns))
+    for model in MODELS.values():
+        for direction, v_V in (("SET", model.v_set_V), ("RESET", model.v_reset_V)):
+            for preset in ("none", "ouroboros"):
+                numpy_ns = _fastest_ns(_twin, model, v_V, preset, 1) / (DEVICES * TWIN_STEPS)
+                for jobs in threads:
+                    ns = _fastest_ns(_kernel, model, v_V, preset, jobs) / (DEVICES * STEPS)
+                    found.append(Speed(model.name, f"step, {direction}", preset, jobs, ns, numpy_ns))
     return found
 
 
@@ -71,14 +73,24 @@ def _kernel(devices: DeviceArray, v_V: float, jobs: int) -> None:
 
 def _twin(devices: DeviceArray, v_V: float, jobs: int) -> None:
     steps = np.full(DEVICES, TWIN_STEPS)
-    stepper.advance_in_numpy(devices.rate_table(v_V), devices.noise, devices.seed, devices.population, steps)
+    devices.stepper(v_V).run_in_numpy(devices.population, steps, None, None)
 
 
-def _fastest_ns(run: Callable[[DeviceArray, float, int], None], v_V: float, preset: str, jobs: int) -> float:
+def _fastest_ns(
+    run: Callable[[DeviceArray, float, int], None], model: DeviceModel, v_V: float, preset: str, jobs: int
+) -> float:
     """Fastest time [ns] of one run over fresh devices spread over the window."""
     best = float("inf")
+    g_low_S, g_high_S = model.conductances([model.window.n_low_1e26, model.window.n_high_1e26])
     for _ in range(REPETITIONS):
-        devices = DeviceArray(DEVICES, load_preset(preset), 1, np.linspace(96e-6, 555e-6, DEVICES))
+        devices = DeviceArray(
+            DEVICES,
+            load_preset(preset),
+            1,
+            np.linspace(1.02 * g_low_S, 0.98 * g_high_S, DEVICES),
+            model=model,
+        )
+        devices.stepper(v_V)  # tabulated before the clock runs
         best = min(best, _fastest(lambda d=devices: run(d, v_V, jobs), 1))  # type: ignore[misc]
     return best
 

@@ -8,7 +8,8 @@ import click
 import numpy as np
 
 from sim import jart_full, tables
-from sim.models import MODELS, concentration, load_model
+from sim.command_line import model_option
+from sim.models import concentration, load_model
 from sim.output_files import whole_file
 from sim.trajectory import Trajectory, respond
 from sim.units import NM
@@ -16,13 +17,7 @@ from sim.waveform import triangle
 
 
 @click.command()
-@click.option(
-    "--model",
-    type=click.Choice(sorted(MODELS)),
-    default=jart_full.NAME,
-    show_default=True,
-    help="Device model.",
-)
+@model_option(jart_full.NAME)
 @click.option(
     "--peaks",
     default="-1.5,2",

@@ -8,13 +8,14 @@ import click
 import numpy as np
 
 from sim import jart_fit
-from sim.command_line import jobs_option
+from sim.command_line import jobs_option, model_option
 from sim.counter_rng import SEED_HIGHEST
 from sim.device import DeviceArray, whole_steps
 from sim.errors import UserError
-from sim.noise import NoisePreset, load_preset
+from sim.models import load_model
+from sim.noise import load_preset
 from sim.output_files import whole_file
-from sim.stepper import DT_S, Trace
+from sim.population import DT_S
 from sim.units import Floats
 
 STEPS_HIGHEST = 50_000_000
@@ -22,6 +23,7 @@ POINTS = 2000
 
 
 @click.command()
+@model_option(jart_fit.NAME)
 @click.option("--noise", default="ouroboros", show_default=True, help="Noise preset or a .toml file.")
 @click.option("--devices", type=click.IntRange(1, 1000), default=10, show_default=True)
 @click.option(
@@ -34,6 +36,7 @@ POINTS = 2000
 @jobs_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="PNG file.")
 def switching(
+    model: str,
     noise: str,
     devices: int,
     set_width_s: float,
@@ -42,42 +45,35 @@ def switching(
     jobs: int | None,
     output: Path,
 ) -> None:
-    """Draw G over time of noisy devices: SET from 100 uS, RESET from 550 uS, at the default voltages."""
-    preset = load_preset(noise)
+    """Draw G over time of noisy devices: SET from near G_min, RESET from near G_max, at the model's voltages."""
+    preset, chosen = load_preset(noise), load_model(model)
+    g_low_S, g_high_S = chosen.conductances([chosen.window.n_low_1e26, chosen.window.n_high_1e26])
     pulses = (
-        ("SET", jart_fit.V_SET_V, 100e-6, set_width_s),
-        ("RESET", jart_fit.V_RESET_V, 550e-6, reset_width_s),
+        ("SET", chosen.v_set_V, 1.06 * g_low_S, set_width_s),
+        ("RESET", chosen.v_reset_V, 0.98 * g_high_S, reset_width_s),
     )
     curves = {
-        f"{name}, {v_V:g} V": _curves(preset, devices, seed, jobs, v_V, g_start_S, width_s)
+        f"{name}, {v_V:g} V": _curves(
+            DeviceArray(devices, preset, seed, g_start_S, model=chosen, jobs=jobs), v_V, width_s
+        )
         for name, v_V, g_start_S, width_s in pulses
     }
-    _draw(curves, f"{devices} devices, noise '{preset.name}' every {preset.cadence_s * 1e9:g} ns", output)
+    _draw(curves, f"{devices} devices of {chosen.name}, noise '{preset.name}' {preset.cadence}", output)
 
 
-def _curves(
-    noise: NoisePreset,
-    devices: int,
-    seed: int,
-    jobs: int | None,
-    v_V: float,
-    g_start_S: float,
-    width_s: float,
-) -> tuple[Floats, Floats]:
-    """Times (points,) and conductances (devices, points) of one pulse on fresh devices."""
+def _curves(array: DeviceArray, v_V: float, width_s: float) -> tuple[Floats, Floats]:
+    """Times (points,) and conductances (devices, points) of one pulse."""
     steps = int(whole_steps(np.array([width_s]))[0])
-    if not 0 < steps * devices <= STEPS_HIGHEST:
+    if not 0 < steps * len(array) <= STEPS_HIGHEST:
         raise UserError(
-            f"{devices} devices x {steps} steps: there must be 1 .. {STEPS_HIGHEST}; change the width"
+            f"{len(array)} devices x {steps} steps: there must be 1 .. {STEPS_HIGHEST}; change the width"
         )
-    array = DeviceArray(devices, noise, seed, g_start_S, jobs=jobs)
-    n_steps = np.full(devices, steps, dtype=np.int64)
-    start = array.population.n_1e26.copy()
-    trace = Trace.for_steps(n_steps)
-    array.advance(v_V, n_steps, trace=trace)
-    n = np.column_stack([start, trace.n_1e26.reshape(devices, steps)])
     shown = np.unique(np.rint(np.geomspace(max(1, steps // 5000), steps, POINTS)).astype(np.int64))
-    return np.asarray(shown * DT_S, dtype=np.float64), jart_fit.read_conductance(n[:, shown])
+    g_S = []
+    for begin, end in zip(np.append(0, shown[:-1]), shown, strict=True):
+        array.advance(v_V, np.full(len(array), end - begin), continues=begin > 0)
+        g_S.append(array.g_S)
+    return np.asarray(shown * DT_S, dtype=np.float64), np.stack(g_S, axis=1)
 
 
 def _draw(curves: dict[str, tuple[Floats, Floats]], title: str, path: Path) -> None:

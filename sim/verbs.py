@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -9,27 +10,20 @@ import numpy as np
 
 from sim import dataset, dataset_generation, jart_fit, tables
 from sim.campaign_verbs import campaign
-from sim.command_line import jobs_option, progress_bar
+from sim.command_line import jobs_option, model_option, progress_bar
 from sim.device import WIDTH_HIGHEST_S, DeviceArray, whole_steps
 from sim.errors import UserError
 from sim.models import MODELS, DeviceModel, concentration, load_model
 from sim.noise import load_preset, preset_names
 from sim.params import require_in_range
+from sim.population import DT_S
 from sim.speed import bench
-from sim.stepper import DT_S, Trace
 from sim.sweep import sweep
 from sim.switching import switching
 from sim.trajectory import respond
 from sim.units import NM
 from sim.waveform import Waveform
 
-model_option = click.option(
-    "--model",
-    type=click.Choice(sorted(MODELS)),
-    default=jart_fit.NAME,
-    show_default=True,
-    help="Device model.",
-)
 noise_option = click.option(
     "--noise", default="ouroboros", show_default=True, help="Noise preset (see 'presets') or a .toml file."
 )
@@ -55,12 +49,12 @@ def presets() -> None:
     """List the noise presets with their sources."""
     for name in preset_names():
         preset = load_preset(name)
-        click.echo(f"{name:12} cadence {preset.cadence_s:g} s: {preset.source}")
+        click.echo(f"{name:18} walks {preset.cadence}: {preset.source}")
 
 
 @main.command()
 @click.argument("points", type=click.Path(path_type=Path))
-@model_option
+@model_option(jart_fit.NAME)
 @output_option
 def rates(points: Path, model: str, output: Path) -> None:
     """Current and state rate at the POINTS of a CSV file with columns V,r_nm,l_nm,N (V, nm, nm, 1e26 m^-3).
@@ -77,7 +71,7 @@ def rates(points: Path, model: str, output: Path) -> None:
 
 
 @main.command()
-@model_option
+@model_option(jart_fit.NAME)
 @click.option("--voltage", "v_V", type=float, required=True, help="Pulse voltage in V; < 0 SET, > 0 RESET.")
 @click.option("--width", "width_s", type=float, required=True, help="Pulse width in s.")
 @click.option("--g-start", "g_start_S", type=float, required=True, help="Start conductance in S.")
@@ -104,33 +98,25 @@ def pulse(
     output: Path,
 ) -> None:
     """Trajectories of one pulse on fresh devices: a CSV file with columns device,t,N,G (s, 1e26 m^-3, S)."""
-    preset = load_preset(noise, cadence_s)
-    if model != jart_fit.NAME:
-        if not preset.is_silent:
-            raise UserError(f"model {model} has no noise yet: use --noise none, or --model {jart_fit.NAME}")
-        tables.write_csv(
-            output, _noise_free_pulse(load_model(model), v_V, width_s, g_start_S, devices, points)
-        )
+    preset, chosen = load_preset(noise, cadence_s), load_model(model)
+    if preset.is_silent and not preset.differs and chosen.name != jart_fit.NAME:
+        tables.write_csv(output, _noise_free_pulse(chosen, v_V, width_s, g_start_S, devices, points))
         return
-    array = DeviceArray(devices, preset, seed, g_start_S, jobs=jobs)
+    array = DeviceArray(devices, preset, seed, g_start_S, model=chosen, jobs=jobs)
     steps = int(whole_steps(np.array([width_s]))[0])
-    if steps * devices > 200_000_000:
-        raise UserError(
-            f"{devices} devices x {steps} steps need too much memory; use fewer devices at a time"
-        )
-    n_steps = np.full(devices, steps, dtype=np.int64)
-    start = array.population.n_1e26.copy()
-    trace = Trace.for_steps(n_steps)
-    array.advance(v_V, n_steps, trace=trace)
-    n = np.column_stack([start, trace.n_1e26.reshape(devices, steps)])
     shown = np.unique(np.rint(np.linspace(0, steps, min(points, steps) + 1)).astype(np.int64))
+    n, g_S = [array.population.n_1e26.copy()], [array.g_S]
+    for begin, end in pairwise(shown):
+        array.advance(v_V, np.full(devices, end - begin), continues=begin > 0)
+        n.append(array.population.n_1e26.copy())
+        g_S.append(array.g_S)
     tables.write_csv(
         output,
         {
             "device": np.repeat(np.arange(devices), len(shown)),
             "t": np.tile(shown * DT_S, devices),
-            "N": n[:, shown].ravel(),
-            "G": jart_fit.read_conductance(n[:, shown]).ravel(),
+            "N": np.stack(n, axis=1).ravel(),
+            "G": np.stack(g_S, axis=1).ravel(),
         },
     )
 
@@ -138,7 +124,7 @@ def pulse(
 def _noise_free_pulse(
     model: DeviceModel, v_V: float, width_s: float, g_start_S: float, devices: int, points: int
 ) -> dict[str, np.ndarray]:
-    """Columns of `pulse` for a model without a stepper: one trajectory, the same for every device."""
+    """Columns of `pulse` by the adaptive integrator: one trajectory, the same for every device."""
     require_in_range("pulse width", width_s, 0.0, WIDTH_HIGHEST_S, "s")
     p = model.params
     n_start = float(concentration(model, g_start_S, p.r0_m, p.l0_m)[0])
@@ -180,7 +166,7 @@ def dataset_verb(
         made = dataset_generation.generate(output, params, jobs, bar.update)
     click.echo(
         f"{output}: {len(made)} pairs, {made.history_offset[-1]} history knots, {made.redrawn} pairs redrawn"
-        f" (target out of reach), noise '{params.noise.name}' every {params.noise.cadence_s:g} s"
+        f" (target out of reach), noise '{params.noise.name}' {params.noise.cadence}"
     )
 
 

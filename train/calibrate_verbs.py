@@ -9,9 +9,9 @@ import click
 from codegen.boards import board_names, load_board
 from sim.command_line import jobs_option, progress_bar
 from sim.counter_rng import SEED_HIGHEST
+from sim.jobs import default_jobs
 from sim.noise import load_preset
 from sim.output_files import write_json, write_text
-from sim.stepper import default_jobs
 from train.calibrate import DEFAULT_VALUES, Calibration, Vary, interpolated, paper_recipes, preset_toml, table
 from train.evaluate import EVALUATION_SEED
 from train.recipes import shortened

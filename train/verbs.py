@@ -16,9 +16,9 @@ from sim.accuracy import AccuracyRecord
 from sim.command_line import jobs_option, progress_bar
 from sim.counter_rng import SEED_HIGHEST
 from sim.jart_fit import NAME as JART_FIT
+from sim.jobs import default_jobs
 from sim.noise import load_preset
 from sim.output_files import write_json
-from sim.stepper import default_jobs
 from train.baselines import NoiseFreeInverse
 from train.evaluate import (
     EVALUATION_SEED,

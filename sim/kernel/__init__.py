@@ -1,1 +1,1 @@
-"""The compiled hot loop; `sim.stepper` is its only user."""
+"""The compiled hot loops and circuit solver."""

@@ -6,8 +6,8 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path(__file__).parent
-HEADERS = ("jart_kernel.h", "full_solve.h")
-SOURCES = ("jart_kernel.c", "full_solve.c", "full_scan.c")
+HEADERS = ("jart_kernel.h", "walk_kernel.h", "full_solve.h")
+SOURCES = ("jart_kernel.c", "walk_kernel.c", "full_solve.c", "full_scan.c")
 
 
 def declarations(header: str) -> str:
@@ -24,5 +24,12 @@ ffibuilder.set_source(
     include_dirs=["sim/kernel"],
     depends=[str(path.relative_to(HERE.parents[1])) for path in sorted(HERE.glob("*.h"))],
     # No contraction to fused multiply-add: the same bits with every compiler and vector width.
-    extra_compile_args=["-O3", "-std=gnu11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"],
+    extra_compile_args=[
+        "-O3",
+        "-std=gnu11",
+        "-ffp-contract=off",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-fopenmp-simd",
+    ],
 )

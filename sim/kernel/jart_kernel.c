@@ -33,61 +33,10 @@ INLINE double offset_of(double n)
     return double_of((bits_of(n) & mask) | UINT64_C(0x3ff0000000000000)) - 1.0;
 }
 
-/* One Philox4x32-10 block for each lane. */
-typedef struct {
-    uint32_t word[4][LANES];
-} lane_words;
-
-INLINE void philox_lanes(lane_words *c, uint32_t key0, uint32_t key1)
-{
-    uint32_t *restrict const w0 = c->word[0];
-    uint32_t *restrict const w1 = c->word[1];
-    uint32_t *restrict const w2 = c->word[2];
-    uint32_t *restrict const w3 = c->word[3];
-    for (int round = 0; round < 10; round++) {
-        /* One product a loop: the form in which compilers see a vector multiplication. */
-        uint32_t high0[LANES], high1[LANES];
-        FOR_LANES {
-            high0[k] = (uint32_t)(((uint64_t)w0[k] * 0xD2511F53u) >> 32);
-        }
-        FOR_LANES {
-            high1[k] = (uint32_t)(((uint64_t)w2[k] * 0xCD9E8D57u) >> 32);
-        }
-        FOR_LANES {
-            const uint32_t low0 = w0[k] * 0xD2511F53u;
-            const uint32_t low1 = w2[k] * 0xCD9E8D57u;
-            w0[k] = high1[k] ^ w1[k] ^ key0;
-            w1[k] = low1;
-            w2[k] = high0[k] ^ w3[k] ^ key1;
-            w3[k] = low0;
-        }
-        key0 += 0x9E3779B9u;
-        key1 += 0xBB67AE85u;
-    }
-}
-
-/* Uniform in (-1, 1), symmetric, never 0. */
-INLINE double symmetric_uniform(uint32_t word)
-{
-    return ((double)(int32_t)(word ^ 0x80000000u) + 0.5) * 0x1p-31;
-}
-
-INLINE double walked(double x, double centre, double s, double b, uint32_t word)
-{
-    const double low = centre * (1.0 - b);
-    const double high = centre * (1.0 + b);
-    double moved = x * (1.0 + s * symmetric_uniform(word));
-    moved = moved < low ? low : moved;
-    return moved > high ? high : moved;
-}
-
 typedef struct {
     double n[LANES], r[LANES], l[LANES], low[LANES], high[LANES];
-    double r_dev[LANES], l_dev[LANES], low_dev[LANES], high_dev[LANES];
     double n_stop[LANES], n_before[LANES];
-    int64_t step[LANES], left[LANES], owner[LANES];
-    int64_t until_walk[LANES]; /* steps to the next draw of the walks */
-    uint32_t device[LANES];
+    int64_t left[LANES], owner[LANES];
 } lane_state;
 
 /* One explicit Euler step of N in every lane. */
@@ -121,40 +70,6 @@ INLINE void euler_step(const jart_table *t, lane_state *s)
     }
 }
 
-/* Draw the walks of the lanes whose step count reached a multiple of the cadence. */
-INLINE void walk_step(const jart_walk *w, lane_state *s)
-{
-    lane_words random;
-    int32_t due[LANES];
-    int32_t any = 0;
-    FOR_LANES {
-        s->until_walk[k] -= 1;
-        due[k] = s->until_walk[k] == 0;
-        s->until_walk[k] = due[k] ? w->cadence_steps : s->until_walk[k];
-        any |= due[k];
-    }
-    if (any == 0) {
-        return;
-    }
-    FOR_LANES {
-        random.word[0][k] = (uint32_t)s->step[k];
-        random.word[1][k] = (uint32_t)((uint64_t)s->step[k] >> 32);
-        random.word[2][k] = s->device[k];
-        random.word[3][k] = 0u; /* purpose: cycle-to-cycle walk (sim/counter_rng.py) */
-    }
-    philox_lanes(&random, (uint32_t)w->seed, (uint32_t)(w->seed >> 32));
-    FOR_LANES {
-        const double r = walked(s->r[k], s->r_dev[k], w->r_s, w->r_b, random.word[0][k]);
-        const double l = walked(s->l[k], s->l_dev[k], w->l_s, w->l_b, random.word[1][k]);
-        const double low = walked(s->low[k], s->low_dev[k], w->low_s, w->low_b, random.word[2][k]);
-        const double high = walked(s->high[k], s->high_dev[k], w->high_s, w->high_b, random.word[3][k]);
-        s->r[k] = due[k] ? r : s->r[k];
-        s->l[k] = due[k] ? l : s->l[k];
-        s->low[k] = due[k] ? low : s->low[k];
-        s->high[k] = due[k] ? high : s->high[k];
-    }
-}
-
 INLINE void clamp_to_window(lane_state *s)
 {
     FOR_LANES {
@@ -164,43 +79,24 @@ INLINE void clamp_to_window(lane_state *s)
     }
 }
 
-INLINE void load_lane(lane_state *s, int k, const jart_devices *d, int64_t i, int64_t steps, double n_stop,
-                      int64_t cadence_steps)
+INLINE void load_lane(lane_state *s, int k, const jart_devices *d, int64_t i, int64_t steps, double n_stop)
 {
     s->n[k] = d->n[i];
     s->r[k] = d->r[i];
     s->l[k] = d->l[i];
     s->low[k] = d->low[i];
     s->high[k] = d->high[i];
-    s->r_dev[k] = d->r_dev[i];
-    s->l_dev[k] = d->l_dev[i];
-    s->low_dev[k] = d->low_dev[i];
-    s->high_dev[k] = d->high_dev[i];
-    s->step[k] = d->step[i];
-    s->device[k] = d->device[i];
     s->n_stop[k] = n_stop;
     s->n_before[k] = d->n[i];
     s->left[k] = steps;
     s->owner[k] = i;
-    s->until_walk[k] = cadence_steps > 0 ? cadence_steps - d->step[i] % cadence_steps : 0;
 }
 
-INLINE void store_lane(const lane_state *s, int k, const jart_devices *d, int64_t i)
-{
-    d->n[i] = s->n[k];
-    d->r[i] = s->r[k];
-    d->l[i] = s->l[k];
-    d->low[i] = s->low[k];
-    d->high[i] = s->high[k];
-    d->step[i] = s->step[k];
-}
-
-INLINE void jart_run_in_lanes(const jart_table *table, const jart_walk *walk, const jart_devices *devices,
-                              int64_t count, const int64_t *n_steps, const double *n_stop, double *n_before,
-                              int64_t *n_done, const int64_t *trace_offset, double *trace)
+INLINE void jart_run_in_lanes(const jart_table *table, const jart_devices *devices, int64_t count,
+                              const int64_t *n_steps, const double *n_stop, double *n_before, int64_t *n_done,
+                              const int64_t *trace_offset, double *trace)
 {
     const jart_table t = *table;
-    const jart_walk w = *walk;
     const double never = t.is_set ? 1e300 : 0.0;
     lane_state s;
     int64_t next = 0;
@@ -210,14 +106,14 @@ INLINE void jart_run_in_lanes(const jart_table *table, const jart_walk *walk, co
     }
     /* An idle lane repeats device 0's start state on a scratch copy and is never stored. */
     FOR_LANES {
-        load_lane(&s, k, devices, 0, INT64_MAX, never, w.cadence_steps);
+        load_lane(&s, k, devices, 0, INT64_MAX, never);
         s.owner[k] = -1;
     }
     for (;;) {
         FOR_LANES {
             while (s.owner[k] < 0 && next < count) {
                 if (n_steps[next] > 0) {
-                    load_lane(&s, k, devices, next, n_steps[next], n_stop ? n_stop[next] : never, w.cadence_steps);
+                    load_lane(&s, k, devices, next, n_steps[next], n_stop ? n_stop[next] : never);
                     busy++;
                 } else {
                     n_done[next] = 0;
@@ -232,11 +128,7 @@ INLINE void jart_run_in_lanes(const jart_table *table, const jart_walk *walk, co
         while (finished == 0) {
             euler_step(&t, &s);
             FOR_LANES {
-                s.step[k] += 1;
                 s.left[k] -= 1;
-            }
-            if (w.cadence_steps > 0) {
-                walk_step(&w, &s);
             }
             clamp_to_window(&s);
             if (trace != NULL) {
@@ -255,7 +147,7 @@ INLINE void jart_run_in_lanes(const jart_table *table, const jart_walk *walk, co
             const int reached = t.is_set ? s.n[k] >= s.n_stop[k] : s.n[k] <= s.n_stop[k];
             const int64_t i = s.owner[k];
             if (i >= 0 && (reached || s.left[k] == 0)) {
-                store_lane(&s, k, devices, i);
+                devices->n[i] = s.n[k];
                 n_done[i] = n_steps[i] - s.left[k];
                 if (n_before != NULL) {
                     n_before[i] = s.n_before[k];
@@ -270,24 +162,9 @@ INLINE void jart_run_in_lanes(const jart_table *table, const jart_walk *walk, co
 }
 
 WIDEST_VECTORS(void, jart_run,
-               (const jart_table *table, const jart_walk *walk, const jart_devices *devices, int64_t count,
-                const int64_t *n_steps, const double *n_stop, double *n_before, int64_t *n_done,
-                const int64_t *trace_offset, double *trace),
-               (table, walk, devices, count, n_steps, n_stop, n_before, n_done, trace_offset, trace))
-
-void jart_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
-{
-    lane_words c;
-    for (int i = 0; i < 4; i++) {
-        FOR_LANES {
-            c.word[i][k] = counter[i];
-        }
-    }
-    philox_lanes(&c, key[0], key[1]);
-    for (int i = 0; i < 4; i++) {
-        out[i] = c.word[i][0];
-    }
-}
+               (const jart_table *table, const jart_devices *devices, int64_t count, const int64_t *n_steps,
+                const double *n_stop, double *n_before, int64_t *n_done, const int64_t *trace_offset, double *trace),
+               (table, devices, count, n_steps, n_stop, n_before, n_done, trace_offset, trace))
 
 int64_t jart_knots(const double *y, int64_t n, double tolerance, uint32_t *knots)
 {

@@ -11,6 +11,14 @@
 #define LANES 16
 #define FOR_LANES for (int k = 0; k < LANES; k++)
 
+/* More lanes for code in single precision: enough independent work to hide how long one step's operations take. */
+#define WIDE 48
+#define FOR_WIDE _Pragma("omp simd") for (int k = 0; k < WIDE; k++)
+
+#if defined(__GNUC__) && defined(__x86_64__)
+#define HAS_AVX2 1 /* as a function of its own, called where the machine has it */
+#endif
+
 #if defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline))
 #else
@@ -53,6 +61,35 @@ INLINE double double_of(uint64_t u)
     double x;
     memcpy(&x, &u, sizeof x);
     return x;
+}
+
+INLINE uint32_t bits_of_float(float x)
+{
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    return u;
+}
+
+INLINE float float_of(uint32_t u)
+{
+    float x;
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+/* 2^y for -126 <= y < 128, relative error below 2e-7. */
+INLINE float exp2_of(float y)
+{
+    const float shift = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
+    const float shifted = y + shift;
+    const float f = y - (shifted - shift);
+    float p = 1.32647261e-3f;
+    p = p * f + 9.67151299e-3f;
+    p = p * f + 5.55073358e-2f;
+    p = p * f + 2.40222424e-1f;
+    p = p * f + 6.93147004e-1f;
+    p = p * f + 1.0f;
+    return p * float_of((bits_of_float(shifted) + 127u) << 23);
 }
 
 /* exp(x) for -700 <= x <= 700 (clamped), within 2 ulp: 2^n times a degree-13 Taylor polynomial on +-ln2/2. */

@@ -20,8 +20,8 @@ from sim.campaign import Campaign, Chunk, combinations, run
 from sim.campaign_engines import in_processes, on_dask
 from sim.device import DeviceArray
 from sim.errors import UserError
+from sim.models import load_model
 from sim.noise import load_preset
-from sim.params import JartParams
 from sim.units import Floats
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +32,9 @@ def small(devices: int = 100, chunk: int = 17) -> Campaign:
     """Eight conditions."""
     changed = {"r0_m": (45e-9, 46e-9)}
     return Campaign(
-        combinations((-0.342, 0.7065), (1e-6, 2e-6), (2e-4,), (NOISE,), (3,), changed), devices, chunk
+        combinations(("jart-fit",), (-0.342, 0.7065), (1e-6, 2e-6), (2e-4,), (NOISE,), (3,), changed),
+        devices,
+        chunk,
     )
 
 
@@ -49,8 +51,8 @@ def test_rows_are_what_devices_do_under_their_conditions(tmp_path: Path, expecte
         rows = list(csv.DictReader(file))
     assert expected.shape == (8, 100) and len(rows) == 8
     for row, g_end_S in zip(rows, expected, strict=True):
-        params = JartParams(r0_m=float(row["r0_m"]))
-        devices = DeviceArray(100, NOISE, int(row["seed"]), float(row["g_start_S"]), params=params)
+        model = load_model(row["model"]).changed(r0_m=float(row["r0_m"]))
+        devices = DeviceArray(100, NOISE, int(row["seed"]), float(row["g_start_S"]), model=model)
         devices.apply_pulse(float(row["v_V"]), float(row["width_s"]))
         assert np.array_equal(devices.g_S, g_end_S)
         assert float(row["g_end_q50_S"]) == np.median(g_end_S) and row["noise"] == "ouroboros-devices"
@@ -132,7 +134,7 @@ def test_an_interrupted_campaign_continues(tmp_path: Path, expected: Floats) -> 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--vary", "r9=1"], "unknown model parameter 'r9'; known: e_C"),
+        (["--vary", "r9=1"], "unknown parameter 'r9' of model jart-fit; known: e_C"),
         (["--vary", "r0_m"], "'r0_m' is not NAME=VALUE,VALUE"),
         (["--voltages", "x"], "give numbers, separated by commas"),
         (["--voltages", "3"], "|pulse voltage| = 3 V is outside 0 .. 2"),

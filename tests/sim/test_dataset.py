@@ -12,7 +12,7 @@ from sim.dataset import DatasetParams, PulseDataset
 from sim.device import DeviceArray
 from sim.errors import UserError
 from sim.noise import load_preset
-from sim.stepper import Trace
+from sim.population import Trace
 
 PARAMS = DatasetParams(pairs=60, seed=3, noise=load_preset("prototype"), pairs_per_chunk=20)
 

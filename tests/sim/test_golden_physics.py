@@ -9,9 +9,9 @@ import pytest
 from sim import jart_fit
 from sim.device import DeviceArray
 from sim.noise import load_preset
-from sim.params import OperatingWindow
+from sim.params import JartParams, OperatingWindow
+from sim.population import DT_S, Trace
 from sim.rate_table import RELATIVE_ERROR, cell_of, rate_table
-from sim.stepper import DT_S, Trace
 from sim.units import NM
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -68,7 +68,7 @@ def test_read_out_inverts_in_closed_form() -> None:
 
 @pytest.mark.parametrize("v_V", [-0.5, jart_fit.V_SET_V, -0.28, 0.6, jart_fit.V_RESET_V, 0.8])
 def test_tabulated_current_stays_within_its_stated_error(v_V: float) -> None:
-    table = rate_table(v_V, DeviceArray(1, load_preset("none"), 0, 2e-4).params, 0.03, 4.0, 40e-9)
+    table = rate_table(v_V, JartParams(), 0.03, 4.0, 40e-9)
     n = np.random.default_rng(0).uniform(0.03, 4.0, 20_000)
     cell = cell_of(n) - table.first_cell
     octave = np.ldexp(1.0, np.frexp(n)[1] - 1)

