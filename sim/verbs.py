@@ -11,6 +11,7 @@ import numpy as np
 from sim import dataset, dataset_generation, jart_fit, tables
 from sim.campaign_verbs import campaign
 from sim.command_line import jobs_option, model_option, progress_bar
+from sim.comparison import compare_verb
 from sim.device import WIDTH_HIGHEST_S, DeviceArray, whole_steps
 from sim.errors import UserError
 from sim.models import MODELS, DeviceModel, concentration, load_model
@@ -174,3 +175,4 @@ main.add_command(sweep)
 main.add_command(switching)
 main.add_command(campaign)
 main.add_command(bench)
+main.add_command(compare_verb)
