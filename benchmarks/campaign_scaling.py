@@ -15,13 +15,13 @@ from sim.jobs import default_jobs
 from sim.noise import load_preset
 from sim.population import DT_S
 
-DEVICES = 200_000
+DEVICES = 1_000_000
 WIDTHS_s = (1e-5, 2e-5)
 
 
 def main() -> None:
     """Print the table."""
-    conditions = combinations((-0.342,), WIDTHS_s, (2e-4,), (load_preset("ouroboros"),), (1,), {})
+    conditions = combinations(("jart-fit",), (-0.342,), WIDTHS_s, (2e-4,), (load_preset("ouroboros"),), (1,), {})
     campaign = Campaign(conditions, DEVICES)
     steps = DEVICES * round(sum(WIDTHS_s) / DT_S)
     print(f"campaign of {steps:.3g} device-steps, {len(conditions)} conditions; {default_jobs()} cores here")

@@ -73,7 +73,7 @@ class Campaign:
 
     conditions: tuple[Condition, ...]
     devices: int
-    devices_per_chunk: int = 2000
+    devices_per_chunk: int = 10_000
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run, before anything is."""

@@ -80,7 +80,7 @@ def _parameters(
     help="Model parameter; repeatable.",
 )
 @click.option("--devices", type=click.IntRange(1), default=10_000, show_default=True, help="Per combination.")
-@click.option("--chunk", type=click.IntRange(1), default=2000, show_default=True, help="Devices a task.")
+@click.option("--chunk", type=click.IntRange(1), default=10_000, show_default=True, help="Devices a task.")
 @click.option("--workers", type=click.IntRange(1), help="Local processes  [all cores].")
 @click.option(
     "--dask", "address", help="Address of a running Dask scheduler to use instead, as tcp://host:8786."
