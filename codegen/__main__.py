@@ -18,6 +18,7 @@ from codegen.cosim_verbs import cosim, demo
 from codegen.firmware import load_firmware, make_firmware
 from codegen.host import HostLibrary
 from codegen.pairs_csv import format_pulses, read_pairs
+from codegen.size_verb import size
 from codegen.verify import verify_codes, verify_random, verify_sanitized
 from sim.command_line import jobs_option, run
 from sim.output_files import write_text
@@ -42,7 +43,7 @@ def firmware(model: Path, board_name: str, output: Path, calibration: Path | Non
     """Quantise MODEL (ONNX) and write C sources, manifest and integer model."""
     made = make_firmware(model, load_board(board_name), output, calibration, force)
     click.echo(
-        f"{output}: {made.model.topology} for board {board_name}, {made.model.table_bytes()} bytes of tables, output "
+        f"{output}: {made.model.topology} for board {board_name}, {made.table_bytes} bytes of tables, output "
         f"within {made.report['output_rms_error_of_full_scale']:.1e} rms and "
         f"{made.report['output_max_error_of_full_scale']:.1e} at most of the float network's full scale"
     )
@@ -98,6 +99,7 @@ def boards() -> None:
         click.echo(f"{name:12} {load_board(name).description}")
 
 
+main.add_command(size)
 main.add_command(cosim)
 main.add_command(demo)
 

@@ -12,6 +12,7 @@ from codegen import VERSION
 from codegen.boards import Board, board_from_fields
 from codegen.calibration import dataset_pairs, grid_pairs
 from codegen.folding import fold, window_nS
+from codegen.kernels import kernel_of, padded, table_bytes
 from codegen.onnx_import import FloatNetwork, load_network
 from codegen.precision import precision_report
 from codegen.qmodel import QuantizedModel
@@ -32,6 +33,16 @@ class Firmware:
     model: QuantizedModel
     board: Board
     report: dict[str, Any]
+
+    @property
+    def kernel(self) -> str:
+        """Name of the layer kernel, which the board's core decides."""
+        return kernel_of(self.board.target.cpu)
+
+    @property
+    def table_bytes(self) -> int:
+        """Flash taken by weights, biases and shifts."""
+        return table_bytes(self.model, self.kernel)
 
 
 def make_firmware(
@@ -105,8 +116,9 @@ def _manifest(
         },
         "board_sha256": board.sha256(),
         "board": json.loads(board.model_dump_json(by_alias=True)),
-        "table_bytes": model.table_bytes(),
-        "stack_bytes": 4 * model.buffer_length,
+        "kernel": kernel_of(board.target.cpu),
+        "table_bytes": table_bytes(model, kernel_of(board.target.cpu)),
+        "stack_bytes": 4 * padded(model.buffer_length, kernel_of(board.target.cpu)),
         "quantisation": report,
         "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()},
     }
@@ -165,9 +177,10 @@ def _require_same_voltages(network: FloatNetwork, board: Board) -> None:
 
 def _require_room(model: QuantizedModel, board: Board) -> None:
     """The tables must fit the flash, the activations the RAM."""
+    kernel = kernel_of(board.target.cpu)
     needs = (
-        ("tables", model.table_bytes(), "flash", board.target.flash_bytes),
-        ("activations", 4 * model.buffer_length, "RAM", board.target.ram_bytes),
+        ("tables", table_bytes(model, kernel), "flash", board.target.flash_bytes),
+        ("activations", 4 * padded(model.buffer_length, kernel), "RAM", board.target.ram_bytes),
     )
     for what, bytes_needed, where, bytes_there in needs:
         if bytes_needed > bytes_there:

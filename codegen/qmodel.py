@@ -95,6 +95,13 @@ class QuantizedLayer(StrictModel):
             return ()
         return tuple(a - y for a, y in zip(self.accumulator_bits, self.output_bits, strict=True))
 
+    @property
+    def rounding_bias(self) -> tuple[int, ...]:
+        """The bias with the rounding addend of the shift in it, which the proof covers; as the firmware keeps it."""
+        if self.output_bits is None:
+            return self.bias
+        return tuple(bias + (1 << (shift - 1)) for bias, shift in zip(self.bias, self.shift, strict=True))
+
     def arrays(self) -> IntegerLayer:
         """The layer as int64 arrays."""
         return IntegerLayer(
@@ -164,10 +171,6 @@ class QuantizedModel(StrictModel):
     def buffer_length(self) -> int:
         """Activations the firmware holds at most at a time: the widest layer's inputs."""
         return max(layer.columns for layer in self.layers)
-
-    def table_bytes(self) -> int:
-        """Flash taken by weights, biases and shifts."""
-        return sum(layer.rows * (2 * layer.columns + 4) + len(layer.shift) for layer in self.layers)
 
     def to_json(self) -> str:
         """Exact and stable: equal models give equal text; one row of numbers a line."""

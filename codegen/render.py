@@ -15,11 +15,12 @@ import jinja2
 
 from codegen import VERSION
 from codegen.boards import Board
+from codegen.kernels import ARMV7EM, kernel_of, padded, padded_columns, stream, table_bytes
 from codegen.proof import Interval
 from codegen.qmodel import QuantizedLayer, QuantizedModel
-from firmware_templates import GENERATED, STATIC
+from firmware_templates import GENERATED, KERNELS, STATIC
 
-RUNTIME_VERSION = 1  # ouro_fixed.h asserts that it is its own
+RUNTIME_VERSION = 2  # ouro_fixed.h asserts that it is its own
 FOLDER_OF_SUFFIX = {".h": "include", ".c": "src", ".md": "."}
 LINE_WIDTH = 100
 
@@ -38,9 +39,10 @@ class _Table:
     weight_lines: list[list[str]]
     bias_lines: list[str]
     shift_lines: list[str]
+    stream_lines: list[list[str]]
 
     @classmethod
-    def of(cls, layer: QuantizedLayer, bounds: Interval) -> _Table:
+    def of(cls, layer: QuantizedLayer, bounds: Interval, kernel: str) -> _Table:
         return cls(
             rows=layer.rows,
             columns=layer.columns,
@@ -50,8 +52,9 @@ class _Table:
             acc_min=int(bounds.lowest.min()),
             acc_max=int(bounds.highest.max()),
             weight_lines=[_lines(row) for row in layer.weights],
-            bias_lines=_lines(layer.bias),
+            bias_lines=_lines(layer.rounding_bias),
             shift_lines=_lines(layer.shift),
+            stream_lines=[_words(words) for words in stream(layer)] if kernel == ARMV7EM else [],
         )
 
 
@@ -66,9 +69,17 @@ def render(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    kernel = kernel_of(board.target.cpu)
     context = {
         "model": model,
-        "tables": [_Table.of(*pair) for pair in zip(model.layers, model.accumulators, strict=True)],
+        "kernel": kernel,
+        "table_bytes": table_bytes(model, kernel),
+        "buffer_length": padded(model.buffer_length, kernel),
+        "input_length": padded_columns(2, kernel),
+        "tables": [
+            _Table.of(layer, bounds, kernel)
+            for layer, bounds in zip(model.layers, model.accumulators, strict=True)
+        ],
         "board": board,
         "report": report,
         "runtime_version": RUNTIME_VERSION,
@@ -76,7 +87,7 @@ def render(
         "hashes": {"model": model_sha256, "board": board.sha256(), "templates": templates_sha256()},
     }
     files = {}
-    for path in _outputs():
+    for path in _outputs(kernel):
         name = path.name.removesuffix(".j2")
         target = PurePosixPath(FOLDER_OF_SUFFIX[PurePosixPath(name).suffix]) / name
         if path.suffix == ".j2":
@@ -89,16 +100,23 @@ def render(
 def templates_sha256() -> str:
     """Hash of all templates and static sources, names included."""
     digest = hashlib.sha256()
-    for path in sorted([*STATIC.glob("*.[ch]"), *GENERATED.glob("*.j2")], key=lambda path: path.name):
+    files = [*STATIC.glob("*.[ch]"), *GENERATED.glob("*.j2"), *KERNELS.glob("*/*.[ch]")]
+    for path in sorted(files, key=lambda path: (path.name, path.parent.name)):
         content = path.read_bytes()
         digest.update(f"{path.name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
 
 
-def _outputs() -> list[Path]:
-    """Static sources and the templates that make a file; those named `_*` are parts of others."""
+def _outputs(kernel: str) -> list[Path]:
+    """Static sources, the kernel and the templates that make a file; those named `_*` are parts of others."""
     templates = [path for path in GENERATED.glob("*.j2") if not path.name.startswith("_")]
-    return [*STATIC.glob("*.[ch]"), *templates]
+    return [*STATIC.glob("*.[ch]"), *(KERNELS / kernel).glob("*.[ch]"), *templates]
+
+
+def _words(words: Iterable[int]) -> list[str]:
+    """Words as hexadecimal C initialisers, eight a line."""
+    items = [f"0x{word:08X}U," for word in words]
+    return [" ".join(items[k : k + 8]) for k in range(0, len(items), 8)]
 
 
 def _lines(values: Iterable[int]) -> list[str]:

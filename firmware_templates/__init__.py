@@ -8,3 +8,6 @@ GENERATED = ROOT / "generated"  # Jinja templates: data, sizes, configuration
 BOARDS = ROOT / "boards"  # NAME/board.toml
 HOST = ROOT / "host"  # C compiled only into the host library
 HOST_PROGRAMS = HOST / "programs"  # programs of their own, for the host
+KERNELS = ROOT / "kernels"  # NAME/ouro_dense.[ch]: the layer kernel, chosen by the controller's core
+BUDGETS = ROOT / "budgets.toml"  # what the predictor may cost on each core
+PREDICTOR_LINKER_SCRIPT = ROOT / "predictor.ld"

@@ -24,11 +24,14 @@ static int16_t quantise_input(int32_t value_nS, const ouro_input_t *input)
  * reads one and writes the other. */
 static int32_t run_network(int32_t g_start_nS, int32_t delta_g_nS)
 {
-    int16_t activations[2][OURO_NETWORK_BUFFER_LENGTH];
+    _Alignas(uint32_t) int16_t activations[2][OURO_NETWORK_BUFFER_LENGTH];
     uint32_t filled = 0U;
 
     activations[filled][0] = quantise_input(g_start_nS, &ouro_network_inputs[0]);
     activations[filled][1] = quantise_input(delta_g_nS, &ouro_network_inputs[1]);
+    for (uint32_t i = 2U; i < OURO_NETWORK_INPUT_LENGTH; i++) {
+        activations[filled][i] = 0;
+    }
     for (uint32_t i = 0U; i + 1U < OURO_NETWORK_LAYERS; i++) {
         ouro_dense(&ouro_network_layers[i], activations[filled], activations[1U - filled]);
         filled = 1U - filled;

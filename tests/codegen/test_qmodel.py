@@ -5,6 +5,7 @@ import pytest
 
 from codegen.boards import load_board
 from codegen.calibration import grid_pairs
+from codegen.kernels import PORTABLE, table_bytes
 from codegen.onnx_import import load_network
 from codegen.qmodel import QuantizedModel
 from codegen.quantize import quantize
@@ -33,7 +34,7 @@ def test_is_immutable(model):
 def test_describes_itself(model):
     assert model.topology == "2-6-5-1"
     assert model.buffer_length == 6
-    assert model.table_bytes() == 2 * (12 + 30 + 5) + 4 * 12 + 11
+    assert table_bytes(model, PORTABLE) == 2 * (12 + 30 + 5) + 4 * 12 + 11
 
 
 @pytest.mark.parametrize(

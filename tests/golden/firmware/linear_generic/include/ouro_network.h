@@ -12,10 +12,11 @@
 
 #include "ouro_dense.h"
 
-#define OURO_NETWORK_RUNTIME_VERSION 1
+#define OURO_NETWORK_RUNTIME_VERSION 2
 
 #define OURO_NETWORK_LAYERS        3U
-#define OURO_NETWORK_BUFFER_LENGTH 4U /* the widest layer's inputs */
+#define OURO_NETWORK_INPUT_LENGTH  8U /* what the first layer reads: two inputs, then zeros */
+#define OURO_NETWORK_BUFFER_LENGTH 16U /* the widest layer's activations, as the kernel reads them */
 
 /* What the output accumulator means. */
 #define OURO_ENCODING_LINEAR_S 0 /* signed pulse width: ticks = acc * multiplier / 2**shift, + is SET */

@@ -6,7 +6,6 @@
  */
 #include "ouro_network.h"
 
-#include <stddef.h>
 
 const ouro_input_t ouro_network_inputs[2] = {
     /* g_start_S: 94450 .. 559300 nS, to -29053 .. 29054 */
@@ -17,76 +16,49 @@ const ouro_input_t ouro_network_inputs[2] = {
 
 /* Layer 1 of 3: 2 -> 4, ReLU. Weights 4 x 2, -23844 .. 32414.
  * Accumulators stay within -2146066718 .. 1431580034. */
-static const int16_t weights_1[4 * 2] = {
-    /* row 0 */
-    2714, 17233,
-    /* row 1 */
-    11961, -23844,
-    /* row 2 */
-    -8670, 32414,
-    /* row 3 */
-    -10732, 13937,
-};
-
-static const int32_t bias_1[4] = {
-    561977232, 391325408, -952444596, -774968185,
-};
-
-static const uint8_t shift_1[4] = {
-    15, 16, 13, 9,
+static const uint32_t stream_1[] = {
+    /* rows 0 and 1 */
+    0x217F5790U, 0x1753A6E0U, 0x43510A9AU, 0x00000000U, 0x00000000U, 0x00000000U, 0xA2DC2EB9U, 0x00000000U,
+    0x00000000U, 0x00000000U, 0x0000100FU,
+    /* rows 2 and 3 */
+    0xC73AE94CU, 0xD1CEED87U, 0x7E9EDE22U, 0x00000000U, 0x00000000U, 0x00000000U, 0x3671D614U, 0x00000000U,
+    0x00000000U, 0x00000000U, 0x0000090DU,
 };
 
 /* Layer 2 of 3: 4 -> 3, ReLU. Weights 3 x 4, -22268 .. 32473.
  * Accumulators stay within -1602137451 .. 1544454767. */
-static const int16_t weights_2[3 * 4] = {
-    /* row 0 */
-    -16065, -3599, 37, 55,
-    /* row 1 */
-    32473, 19180, 1001, 501,
-    /* row 2 */
-    -18658, -22268, 922, -467,
-};
-
-static const int32_t bias_2[3] = {
-    -997119040, 31974616, -72572008,
-};
-
-static const uint8_t shift_2[3] = {
-    9, 15, 9,
+static const uint32_t stream_2[] = {
+    /* rows 0 and 1 */
+    0xC4912CC0U, 0x01E824D8U, 0xF1F1C13FU, 0x00370025U, 0x00000000U, 0x00000000U, 0x4AEC7ED9U, 0x01F503E9U,
+    0x00000000U, 0x00000000U, 0x00000F09U,
+    /* rows 2 and 3 */
+    0xFBACA498U, 0x00000000U, 0xA904B71EU, 0xFE2D039AU, 0x00000000U, 0x00000000U, 0x00000000U, 0x00000000U,
+    0x00000000U, 0x00000000U, 0x00000109U,
 };
 
 /* Layer 3 of 3: 3 -> 1. Weights 1 x 3, 33 .. 19558.
  * Accumulators stay within -31006352 .. 640856986. */
-static const int16_t weights_3[1 * 3] = {
-    /* row 0 */
-    987, 19558, 33,
-};
-
-static const int32_t bias_3[1] = {
-    -31006352,
+static const uint32_t stream_3[] = {
+    /* rows 0 and 1 */
+    0xFE26E170U, 0x00000000U, 0x4C6603DBU, 0x00000021U, 0x00000000U, 0x00000000U, 0x00000000U, 0x00000000U,
+    0x00000000U, 0x00000000U, 0x00000101U,
 };
 
 const ouro_layer_t ouro_network_layers[OURO_NETWORK_LAYERS] = {
     {
-        .weights = weights_1,
-        .bias = bias_1,
-        .shift = shift_1,
+        .stream = stream_1,
         .rows = 4U,
         .columns = 2U,
         .lowest = 0,
     },
     {
-        .weights = weights_2,
-        .bias = bias_2,
-        .shift = shift_2,
+        .stream = stream_2,
         .rows = 3U,
         .columns = 4U,
         .lowest = 0,
     },
     {
-        .weights = weights_3,
-        .bias = bias_3,
-        .shift = NULL,
+        .stream = stream_3,
         .rows = 1U,
         .columns = 3U,
         .lowest = INT16_MIN,

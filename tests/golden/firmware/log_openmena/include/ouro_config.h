@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#define OURO_CONFIG_RUNTIME_VERSION 1
+#define OURO_CONFIG_RUNTIME_VERSION 2
 
 #define OURO_BOARD_NAME "openmena"
 

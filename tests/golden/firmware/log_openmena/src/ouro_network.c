@@ -28,8 +28,9 @@ static const int16_t weights_1[4 * 2] = {
     -10732, 13937,
 };
 
+/* 2**(shift - 1) included: shifting then rounds. */
 static const int32_t bias_1[4] = {
-    561977232, 391325408, -952444596, -774968185,
+    561993616, 391358176, -952440500, -774967929,
 };
 
 static const uint8_t shift_1[4] = {
@@ -47,8 +48,9 @@ static const int16_t weights_2[3 * 4] = {
     -18658, -22268, 922, -467,
 };
 
+/* 2**(shift - 1) included: shifting then rounds. */
 static const int32_t bias_2[3] = {
-    -997119040, 31974616, -72572008,
+    -997118784, 31991000, -72571752,
 };
 
 static const uint8_t shift_2[3] = {

@@ -1,4 +1,4 @@
-/* Fully connected layers: int16 weights times int16 activations, int32 accumulators. */
+/* Fully connected layers in plain C: int16 weights times int16 activations, int32 accumulators. */
 #ifndef OURO_DENSE_H
 #define OURO_DENSE_H
 
@@ -7,14 +7,17 @@
 /* One layer y = W x + b. Row r has its own weight scale, undone by its own shift. */
 typedef struct {
     const int16_t *weights; /* rows x columns, row after row */
-    const int32_t *bias;    /* rows; in units of the accumulator */
+    const int32_t *bias;    /* rows; in units of the accumulator, the rounding addend 2**(shift - 1) included */
     const uint8_t *shift;   /* rows; 1 .. 30, from accumulator to output; NULL in the output layer */
     uint16_t rows;          /* outputs */
     uint16_t columns;       /* inputs */
     int16_t lowest;         /* smallest output: 0 with ReLU, INT16_MIN without */
 } ouro_layer_t;
 
-/* y[r] = sat16(rshift_round(bias[r] + sum_c weights[r][c] * x[c], shift[r])), not below layer->lowest.
+#define OURO_DENSE_PADDING 1U /* activation buffers hold a multiple of this */
+
+/* y[r] = sat16((bias[r] + sum_c weights[r][c] * x[c]) >> shift[r]), not below layer->lowest. With the addend in the
+ * bias the shift rounds as ouro_rshift_round does.
  *
  * x: layer->columns activations within the interval the generator proved the accumulators for.
  * y: layer->rows activations; must not overlap x.

@@ -1,0 +1,152 @@
+"""Compile the predictor of a firmware folder for a controller's core, with what compiler there is."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from codegen.build import WARNINGS
+from firmware_templates import PREDICTOR_LINKER_SCRIPT
+from sim.errors import UserError
+
+PREDICTOR_SOURCES = ("ouro_predictor.c", "ouro_dense.c", "ouro_exp2.c", "ouro_network.c")
+_COMMON = (
+    "-std=c11",
+    *WARNINGS,
+    "-O2",
+    "-ffreestanding",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-mthumb",
+)
+_LINK = ("-static", "-Wl,--gc-sections", "-T", str(PREDICTOR_LINKER_SCRIPT))
+
+
+@dataclass(frozen=True)
+class Core:
+    """A processor core: how to compile for it. `cpu` is GCC's name."""
+
+    name: str
+    cpu: str
+    description: str
+
+    @property
+    def gcc_flags(self) -> tuple[str, ...]:
+        """What arm-none-eabi-gcc needs to know."""
+        return (f"-mcpu={self.cpu}",)
+
+    @property
+    def zig_flags(self) -> tuple[str, ...]:
+        """What zig's clang needs to know."""
+        return (
+            "-target",
+            "thumb-freestanding-eabi",
+            f"-mcpu={self.cpu.replace('-', '_')}",
+        )
+
+
+CORES = {
+    core.name: core
+    for core in (
+        Core("cortex-m0", "cortex-m0", "ARMv6-M, as the nRF51"),
+        Core("cortex-m0plus", "cortex-m0plus", "ARMv6-M, as the RP2040"),
+        Core("cortex-m3", "cortex-m3", "ARMv7-M, as the SAM3X8E"),
+        Core("cortex-m4", "cortex-m4", "ARMv7E-M, as the STM32F4"),
+        Core("cortex-m7", "cortex-m7", "ARMv7E-M, as the STM32F7"),
+    )
+}
+
+
+def load_core(name: str) -> Core:
+    """A core by name.
+
+    Raises:
+        UserError: there is no such core; the message lists those there are.
+    """
+    if name not in CORES:
+        raise UserError(f"unknown core '{name}'; known: {', '.join(CORES)}")
+    return CORES[name]
+
+
+@dataclass(frozen=True)
+class CrossCompiler:
+    """A compiler for Arm cores."""
+
+    name: str
+    command: tuple[str, ...]
+
+    def flags(self, core: Core) -> tuple[str, ...]:
+        """What names the core to this compiler."""
+        return core.zig_flags if self.name == "zig" else core.gcc_flags
+
+    def version(self) -> str:
+        """First line of what it says of itself."""
+        if self.name == "zig":
+            command = [*self.command[:-1], "version"]
+            return f"zig {_run(command).strip()}"
+        return _run([*self.command, "--version"]).splitlines()[0]
+
+
+def find_cross_compilers() -> list[CrossCompiler]:
+    """Those there are, the preferred one first."""
+    found = []
+    if gcc := shutil.which("arm-none-eabi-gcc"):
+        found.append(CrossCompiler("arm-none-eabi-gcc", (gcc,)))
+    if importlib.util.find_spec("ziglang"):
+        found.append(CrossCompiler("zig", (sys.executable, "-m", "ziglang", "cc")))
+    return found
+
+
+def cross_compiler(name: str | None = None) -> CrossCompiler:
+    """The preferred compiler, or the one named.
+
+    Raises:
+        UserError: there is none; the message says how to get one.
+    """
+    for compiler in find_cross_compilers():
+        if name in (None, compiler.name):
+            return compiler
+    raise UserError(
+        f"no {name or 'cross compiler'} found: pip install 'ouroboros-firmware[target]' brings zig,"
+        " apt install gcc-arm-none-eabi brings GCC"
+    )
+
+
+def compile_predictor(folder: Path, core: Core, output: Path, compiler: CrossCompiler) -> None:
+    """Link the predictor alone, `ouro_predict` as the entry, code and tables at the start of flash.
+
+    Raises:
+        UserError: the folder is no firmware folder, or the compiler refuses it.
+    """
+    sources = [folder / "src" / name for name in PREDICTOR_SOURCES]
+    if missing := [path for path in sources if not path.is_file()]:
+        raise UserError(f"{folder} is not a firmware folder: it has no {missing[0].relative_to(folder)}")
+    # 64-bit products of small cores are functions of the compiler's: zig links its own by itself.
+    libraries = ("-nostdlib", "-lgcc") if compiler.name != "zig" else ()
+    _run(
+        [
+            *compiler.command,
+            *compiler.flags(core),
+            *_COMMON,
+            *_LINK,
+            f"-I{folder / 'include'}",
+            *map(str, sources),
+            "-o",
+            str(output),
+            *libraries,
+        ]
+    )
+
+
+def _run(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
+        raise UserError(
+            f"the cross compiler refused the firmware: {lines[0].strip() if lines else command[0]}"
+        )
+    return done.stdout

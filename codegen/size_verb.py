@@ -1,0 +1,78 @@
+"""`python -m codegen size`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from codegen.cross import CORES, load_core
+from codegen.firmware import load_firmware
+from codegen.size import Size, measure, require_within
+from firmware_templates import BUDGETS
+from sim.errors import UserError
+
+Input = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("folder", type=Input)
+@click.option("--core", "cores", multiple=True, help="Core to compile for; repeatable  [the board's].")
+@click.option("--all-cores", is_flag=True, help="Every core there is.")
+@click.option("--compiler", type=click.Choice(["arm-none-eabi-gcc", "zig"]), help="[the first there is]")
+@click.option(
+    "--elf", type=Input, help="Measure this ELF with the folder's predictor in it instead of compiling."
+)
+@click.option("--budget", type=Input, help="TOML file of limits by core.")
+@click.option("--default-budget", is_flag=True, help="Check the limits that come with the package.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def size(
+    folder: Path,
+    cores: tuple[str, ...],
+    all_cores: bool,
+    compiler: str | None,
+    elf: Path | None,
+    budget: Path | None,
+    default_budget: bool,
+    as_json: bool,
+) -> None:
+    """Flash, RAM, stack, executed instructions and cycles of the predictor in FOLDER, by running its machine code.
+
+    Every call's result must equal the integer reference. Over budget: status 2.
+    """
+    cpu = load_firmware(folder).board.target.cpu
+    names = tuple(CORES) if all_cores else cores or (cpu,)
+    if not all_cores and not cores and cpu not in CORES:
+        raise UserError(
+            f"the board's core '{cpu}' cannot be emulated; choose with --core: {', '.join(CORES)}"
+        )
+    found = [measure(folder, load_core(name), compiler, elf) for name in names]
+    if as_json:
+        rows = [size.as_json() for size in found]
+        click.echo(json.dumps(rows if len(rows) > 1 else rows[0], indent=2))
+    else:
+        click.echo(_table(found))
+    limits = budget or (BUDGETS if default_budget else None)
+    if limits is not None:
+        for figures in found:
+            require_within(figures, limits)
+        click.echo(f"within the budget of {limits.name}", err=True)
+
+
+def _table(found: list[Size]) -> str:
+    titles = ("flash", "network", "tables", "RAM", "stack", "instr", "cycles")
+    lines = [f"{'core':15}{'kernel':10}" + "".join(f"{title:>9}" for title in titles)]
+    for s in found:
+        figures = (
+            s.flash_bytes, s.network_flash_bytes, s.table_bytes, s.ram_bytes, s.stack_bytes, s.instructions, s.cycles,
+        )  # fmt: skip
+        lines.append(f"{s.core:15}{s.kernel:10}" + "".join(f"{figure:9}" for figure in figures))
+    first = found[0]
+    return "\n".join(
+        [
+            *lines,
+            f"bytes; instructions and cycles of one inference, the most of {first.calls} calls; {first.compiler}",
+            f"cycles: {first.cycle_assumptions}",
+        ]
+    )
