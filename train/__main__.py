@@ -10,10 +10,14 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from sim.command_line import run
 from train.calibrate_verbs import calibrate
+from train.floor_verbs import floor
+from train.pareto_verbs import pareto_verb
 from train.report_verbs import report
 from train.verbs import main
 
 main.add_command(calibrate)
+main.add_command(floor)
+main.add_command(pareto_verb)
 main.add_command(report)
 
 if __name__ == "__main__":  # training processes import this module again
