@@ -29,6 +29,7 @@ VERBS = (
     "evaluate",
     "calibrate",
     "floor",
+    "ablation",
     "pareto",
     "report",
 )
