@@ -11,8 +11,11 @@ SEED   ?= 1
 PAIRS  ?= 10000
 TRIALS ?= 10000
 EVALUATION_SEED ?= 20240312
-# The network that becomes the firmware; ft_smoothed is the paper's recipe.
-DEPLOY ?= log_smoothed
+# Which network becomes the firmware: PRESET=best or PRESET=paper, or any of them by name with DEPLOY=NAME.
+PRESET ?= best
+DEPLOY_best  := log_expected
+DEPLOY_paper := ft_smoothed
+DEPLOY ?= $(or $(DEPLOY_$(PRESET)),$(error PRESET=$(PRESET): choose best or paper))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -20,7 +23,7 @@ DEPLOY ?= log_smoothed
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-	@echo "  variables: BOARD=$(BOARD) NOISE=$(NOISE) SEED=$(SEED) PAIRS=$(PAIRS) TRIALS=$(TRIALS) DEPLOY=$(DEPLOY)"
+	@echo "  variables: BOARD=$(BOARD) NOISE=$(NOISE) SEED=$(SEED) PAIRS=$(PAIRS) TRIALS=$(TRIALS) PRESET=$(PRESET) DEPLOY=$(DEPLOY)"
 
 # --- environment ------------------------------------------------------------------------------------------
 READY := $(VENV)/.ready
@@ -29,10 +32,11 @@ $(READY): pyproject.toml setup.py $(wildcard sim/kernel/*.[ch]) sim/kernel/build
 	@touch $@
 
 # --- the main job -----------------------------------------------------------------------------------------
-NETWORK_NAMES := mlp_rpd_t mlp_rpd_g ft_unsmoothed ft_smoothed log_mlp log_smoothed
+NETWORK_NAMES := mlp_rpd_t mlp_rpd_g ft_unsmoothed ft_smoothed log_mlp log_smoothed log_expected
 NETWORKS      := $(NETWORK_NAMES:%=$(BUILD)/networks/%.onnx)
 TRAINED       := $(BUILD)/networks/.trained
 DATASET       := $(BUILD)/dataset.h5
+RESPONSES     := $(BUILD)/responses.h5
 FIRMWARE      := $(BUILD)/firmware/$(BOARD)
 SIM_CODE      := $(wildcard sim/*.py sim/kernel/*.[ch] sim/presets/*.toml)
 TRAIN_CODE    := $(filter-out train/report%,$(wildcard train/*.py)) codegen/metadata.py codegen/onnx_import.py
@@ -54,12 +58,15 @@ $(DATASET): $(SIM_CODE) $(call inputs,NOISE SEED PAIRS) | $(READY)
 	$(PY) -m sim dataset --noise $(NOISE) --seed $(SEED) --pairs $(PAIRS) --force -o $@
 	@touch $@
 
-$(TRAINED): $(DATASET) $(TRAIN_CODE)
-	$(PY) -m train networks $(DATASET) --seed $(SEED) -o $(BUILD)/networks
+$(BUILD)/floor.json: $(SIM_CODE) train/responses.py train/floor.py $(call inputs,NOISE SEED) | $(READY)
+	$(PY) -m train floor --noise $(NOISE) --seed $(SEED) --responses $(RESPONSES) -o $@
+
+$(TRAINED): $(DATASET) $(BUILD)/floor.json $(TRAIN_CODE)
+	$(PY) -m train networks $(DATASET) --responses $(RESPONSES) --seed $(SEED) -o $(BUILD)/networks
 	@touch $@
 
-$(BUILD)/baselines.json: $(DATASET) train/baselines.py
-	$(PY) -m train baselines $(DATASET) -o $@
+$(BUILD)/baselines.json: $(TRAINED) train/baselines.py
+	$(PY) -m train baselines $(DATASET) --responses $(RESPONSES) -o $@
 
 $(BUILD)/evaluation.json: $(TRAINED) $(BUILD)/baselines.json $(call inputs,BOARD TRIALS EVALUATION_SEED)
 	$(PY) -m train evaluate $(NETWORKS) --baselines $(BUILD)/baselines.json --board $(BOARD) --noise $(NOISE) \
@@ -78,8 +85,8 @@ $(BUILD)/cosimulation.json: $(TRAINED) $(CODEGEN_CODE) $(call inputs,BOARD TRIAL
 $(BUILD)/demo/convergence.json: $(FIRMWARE)/manifest.json $(call inputs,NOISE)
 	$(PY) -m codegen demo $(FIRMWARE) --noise $(NOISE) --seed $(EVALUATION_SEED) -o $(BUILD)/demo
 
-$(BUILD)/results.json: $(BUILD)/evaluation.json $(BUILD)/cosimulation.json $(BUILD)/host/$(BOARD).so $(wildcard train/report*.py)
-	$(PY) -m train report $(BUILD)/evaluation.json $(BUILD)/cosimulation.json --figure $(BUILD)/accuracy.png -o $@ >$(BUILD)/report.txt
+$(BUILD)/results.json: $(BUILD)/evaluation.json $(BUILD)/cosimulation.json $(BUILD)/host/$(BOARD).so $(BUILD)/floor.json $(wildcard train/report*.py)
+	$(PY) -m train report $(BUILD)/evaluation.json $(BUILD)/cosimulation.json --floor $(BUILD)/floor.json --figure $(BUILD)/accuracy.png -o $@ >$(BUILD)/report.txt
 
 # --- proof and checks -------------------------------------------------------------------------------------
 verify: $(FIRMWARE)/manifest.json ## compare C and integer reference on all 16.7 million pairs of 12-bit codes
@@ -108,7 +115,7 @@ calibrate: $(READY) ## find the noise amplitude at which the paper's recipe give
 	$(PY) -m train calibrate -o $(BUILD)/calibration
 
 readme: firmware ## rewrite the results in README.md and docs from a run
-	$(PY) -m train report $(BUILD)/evaluation.json $(BUILD)/cosimulation.json --readme README.md \
+	$(PY) -m train report $(BUILD)/evaluation.json $(BUILD)/cosimulation.json --floor $(BUILD)/floor.json --readme README.md \
 	    --figure docs/figures/accuracy.png -o docs/results.json
 	cp $(BUILD)/demo/write_and_verify.png docs/figures/write_and_verify.png
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from sim import jart_fit
 from sim.closed_loop import ProgramTrace, Trials
 from sim.units import Floats, nS_to_S
 
@@ -40,6 +41,7 @@ class AccuracyRecord:
     within_10_ci95: tuple[float, float]
     wrong_direction: float
     wrong_direction_ci95: tuple[float, float]
+    device_model: str = jart_fit.NAME
 
 
 def relative_difference(trace: ProgramTrace) -> Floats:
@@ -80,6 +82,7 @@ def accuracy_record(
         mean_rpd_ci95=mean_ci,
         median_rpd=float(np.median(rpd)),
         median_rpd_ci95=median_ci,
+        device_model=trials.model.name,
         **fractions,  # type: ignore[arg-type]
     )
 

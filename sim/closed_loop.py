@@ -15,9 +15,8 @@ import numpy.typing as npt
 from sim import counter_rng
 from sim.bench import Bench, BenchParams
 from sim.device import DeviceArray
-from sim.jart_fit import read_conductance
+from sim.models import JART_FIT, DeviceModel
 from sim.noise import NoisePreset
-from sim.params import OperatingWindow
 from sim.units import Floats, Ints, S_to_nS
 
 Directions = npt.NDArray[np.int8]
@@ -81,19 +80,19 @@ class Trials:
     g_target_nS: Ints
     noise: NoisePreset
     seed: int
+    model: DeviceModel = JART_FIT
 
     def bench(self, params: BenchParams, jobs: int | None = None) -> Bench:
         """A bench with fresh devices: the same ones at every call, so predictors meet the same noise."""
-        devices = DeviceArray(len(self.g_start_S), self.noise, self.seed, self.g_start_S, jobs=jobs)
+        devices = DeviceArray(
+            len(self.g_start_S), self.noise, self.seed, self.g_start_S, model=self.model, jobs=jobs
+        )
         return Bench(devices, params, self.seed)
 
 
-def draw_trials(
-    n_trials: int, noise: NoisePreset, seed: int, window: OperatingWindow | None = None
-) -> Trials:
-    """Uniform start and target conductances in the window (paper, section II-B); targets in nS."""
-    w = window or OperatingWindow()
-    g_low, g_high = read_conductance(np.array([w.n_low_1e26, w.n_high_1e26]))
+def draw_trials(n_trials: int, noise: NoisePreset, seed: int, model: DeviceModel = JART_FIT) -> Trials:
+    """Uniform start and target conductances in the model's window (paper, section II-B); targets in nS."""
+    g_low, g_high = model.conductances([model.window.n_low_1e26, model.window.n_high_1e26])
     first, second, _, _ = counter_rng.words(
         seed, counter_rng.Purpose.TRIAL_DRAW, np.arange(n_trials, dtype=np.uint32), 0
     )
@@ -105,4 +104,5 @@ def draw_trials(
         g_target_nS=np.clip(target_nS, lowest, highest),
         noise=noise,
         seed=seed,
+        model=model,
     )

@@ -9,11 +9,17 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from sim.command_line import run
+from train.ablation_verbs import ablation_verb
 from train.calibrate_verbs import calibrate
+from train.floor_verbs import floor
+from train.pareto_verbs import pareto_verb
 from train.report_verbs import report
 from train.verbs import main
 
+main.add_command(ablation_verb)
 main.add_command(calibrate)
+main.add_command(floor)
+main.add_command(pareto_verb)
 main.add_command(report)
 
 if __name__ == "__main__":  # training processes import this module again

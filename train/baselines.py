@@ -16,7 +16,7 @@ from scipy.optimize import minimize_scalar
 from sim import jart_fit
 from sim.bench import BenchParams
 from sim.closed_loop import Directions
-from sim.params import JartParams, OperatingWindow
+from sim.models import JART_FIT, DeviceModel
 from sim.units import Floats, Ints, nS_to_S
 from train.samples import Samples
 
@@ -49,21 +49,21 @@ class NoiseFreeInverse:
         cls,
         v_set_V: float = jart_fit.V_SET_V,
         v_reset_V: float = jart_fit.V_RESET_V,
-        params: JartParams | None = None,
-        window: OperatingWindow | None = None,
+        model: DeviceModel = JART_FIT,
     ) -> NoiseFreeInverse:
-        """Integrate dN / (dN/dt) at nominal radius and length over the operating window."""
-        p, w = params or JartParams(), window or OperatingWindow()
+        """Integrate dN / (dN/dt) at nominal radius and length over the model's operating window."""
+        p, w = model.params, model.window
         n = np.geomspace(w.n_low_1e26, w.n_high_1e26, GRID_POINTS)
         n[-1] = w.n_high_1e26  # geomspace may miss its end by a rounding
         times = []
         for v_V in (v_set_V, v_reset_V):
-            _, hopping = jart_fit.rates(v_V, p.r0_m, p.l0_m, n, p)
+            v, r, l = (np.full_like(n, value) for value in (v_V, p.r0_m, p.l0_m))
+            _, hopping = model.rates(v, r, l, n)
             slowness = 1.0 / np.abs(hopping.dn_dt_1e26_s)
             pieces = 0.5 * (slowness[1:] + slowness[:-1]) * np.diff(n)
             times.append(np.concatenate([[0.0], np.cumsum(pieces)]))
         t_set, t_up = times
-        return cls(jart_fit.read_conductance(n), t_set, t_up[-1] - t_up)
+        return cls(model.conductances(n), t_set, t_up[-1] - t_up)
 
     def pulse_s(self, g_start_S: Floats, g_target_S: Floats) -> Floats:
         """Return signed pulse times in seconds (+ is SET); conductances outside the window count as its

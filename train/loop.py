@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
@@ -26,6 +27,17 @@ Progress = Callable[[], None]
 """Called after every epoch."""
 
 Weights = dict[str, torch.Tensor]
+
+
+class TrainingInputs(Protocol):
+    """What an epoch runs over."""
+
+    @property
+    def x(self) -> torch.Tensor:
+        """Network inputs, (n, 2)."""
+        ...
+
+    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -88,7 +100,7 @@ def reproducible() -> Iterator[None]:
 
 def run_epochs(
     model: PulsePredictorMLP,
-    samples: Samples,
+    samples: TrainingInputs,
     loss: Loss,
     schedule: Schedule,
     generator: torch.Generator,

@@ -11,35 +11,53 @@ from pathlib import Path
 from codegen.metadata import NetworkMetadata
 from codegen.onnx_import import load_network
 from sim import dataset as sim_dataset
+from sim.errors import UserError
+from train.expected import ExpectedRpd, fit_expected
 from train.export import metadata_of_dataset, weights_of, write_network
 from train.features import Scaling
 from train.finetune import finetune
 from train.fit import fit
-from train.loop import Progress, Selected
+from train.loop import Progress, Selected, outputs
+from train.model import PulsePredictorMLP
 from train.parallel import Task, run_tasks
-from train.recipes import FinetuneRecipe, FitRecipe, Recipe
+from train.recipes import ExpectedRecipe, FinetuneRecipe, FitRecipe, Recipe
+from train.responses import load as load_responses
+from train.responses import parameters_of
 from train.samples import Samples
 from train.sidecar import file_sha256, is_current, made_from, network_path, write_sidecar
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """Where a run takes its data set from and puts its networks."""
+    """Where a run takes its data from and puts its networks.
+
+    `responses` are what networks trained on expected RPD need besides the data set.
+    """
 
     dataset: Path
     dataset_sha256: str
     directory: Path
     seed: int
+    responses: Path | None = None
+    responses_sha256: str | None = None
 
     @classmethod
-    def at(cls, dataset: Path, directory: Path, seed: int) -> Workplace:
-        """Check and hash the data set.
+    def at(cls, dataset: Path, directory: Path, seed: int, responses: Path | None = None) -> Workplace:
+        """Check and hash the data.
 
         Raises:
-            UserError: it is not there, truncated, or something else.
+            UserError: a file is not there, truncated, or something else; or both are of different devices.
         """
-        sim_dataset.parameters(dataset)
-        return cls(dataset, file_sha256(dataset), directory, seed)
+        parameters = sim_dataset.parameters(dataset)
+        if responses is None:
+            return cls(dataset, file_sha256(dataset), directory, seed)
+        recorded_of = parameters_of(responses)
+        for name in ("device_model", "noise", "v_set_V", "v_reset_V", "window"):
+            if recorded_of[name] != parameters[name]:
+                raise UserError(
+                    f"{responses} and {dataset} differ in {name}; make both with the same options"
+                )
+        return cls(dataset, file_sha256(dataset), directory, seed, responses, file_sha256(responses))
 
     def network(self, name: str) -> Path:
         return network_path(self.directory, name)
@@ -61,8 +79,7 @@ def train_networks(
     for recipe in missing:
         parent = maker.get(recipe.parent) if isinstance(recipe, FinetuneRecipe) else None
         after = frozenset() if parent is None else frozenset({_task_name(parent)})
-        work = run_fit if isinstance(recipe, FitRecipe) else run_finetune
-        tasks.append(Task(_task_name(recipe), after, work, (place, recipe)))
+        tasks.append(Task(_task_name(recipe), after, run_recipe, (place, recipe)))
     run_tasks(tasks, workers, progress)
     return list(maker)
 
@@ -82,6 +99,16 @@ def pending(place: Workplace, recipes: Sequence[Recipe]) -> list[Recipe]:
 def pending_epochs(place: Workplace, recipes: Sequence[Recipe]) -> int:
     """Return how many epochs `train_networks` would run."""
     return sum(recipe.epochs for recipe in pending(place, recipes))
+
+
+def run_recipe(place: Workplace, recipe: Recipe, progress: Progress) -> None:
+    """Train one recipe and write its networks."""
+    if isinstance(recipe, FitRecipe):
+        run_fit(place, recipe, progress)
+    elif isinstance(recipe, FinetuneRecipe):
+        run_finetune(place, recipe, progress)
+    else:
+        run_expected(place, recipe, progress)
 
 
 def run_fit(place: Workplace, recipe: FitRecipe, progress: Progress) -> None:
@@ -118,6 +145,26 @@ def run_finetune(place: Workplace, recipe: FinetuneRecipe, progress: Progress) -
     _write(place, recipe, recipe.name, selected, data)
 
 
+def run_expected(place: Workplace, recipe: ExpectedRecipe, progress: Progress) -> None:
+    """Train on expected RPD and write the network.
+
+    Raises:
+        UserError: the workplace has no responses.
+    """
+    if place.responses is None:
+        raise UserError(f"{recipe.name} needs recorded responses; `python -m train floor` records them")
+    data = TrainingData.load(place.dataset, recipe.scaling)
+    pairs = ExpectedRpd.of(load_responses(place.responses), recipe.targets, recipe.scaling)
+    weights = fit_expected(
+        pairs, seed=place.seed, schedule=recipe.schedule, sizes=recipe.sizes, progress=progress
+    )
+    model = PulsePredictorMLP(recipe.sizes)
+    model.load_state_dict(weights)
+    y = outputs(model, data.validation)
+    selected = Selected(weights, data.validation.rpd_t(y), data.validation.rpd_g(y))
+    _write(place, recipe, recipe.name, selected, data)
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """Two splits of a data set, scaled, and what the network file says about where they came from."""
@@ -147,7 +194,8 @@ def _task_name(recipe: Recipe) -> str:
 
 def _made_from(place: Workplace, recipe: Recipe) -> dict[str, object]:
     parent = place.network(recipe.parent) if isinstance(recipe, FinetuneRecipe) else None
-    return made_from(recipe, place.dataset_sha256, place.seed, parent)
+    responses = place.responses_sha256 if isinstance(recipe, ExpectedRecipe) else None
+    return made_from(recipe, place.dataset_sha256, responses, place.seed, parent)
 
 
 def _is_done(place: Workplace, recipe: Recipe) -> bool:

@@ -48,7 +48,26 @@ class FinetuneRecipe:
         return sum(stage.schedule.epochs for stage in self.stages)
 
 
-Recipe = FitRecipe | FinetuneRecipe
+@dataclass(frozen=True)
+class ExpectedRecipe:
+    """Training on expected RPD over recorded responses, `targets` targets for each of their starts."""
+
+    name: str
+    schedule: Schedule
+    scaling: Scaling = LOG_SCALING
+    targets: int = 128
+    sizes: tuple[int, ...] = PAPER_SIZES
+
+    @property
+    def produces(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    @property
+    def epochs(self) -> int:
+        return self.schedule.epochs
+
+
+Recipe = FitRecipe | FinetuneRecipe | ExpectedRecipe
 
 # The paper fine-tunes "the model from Fig. 4(a)", trained from scratch; of its two we take the one selected
 # by G.
@@ -62,7 +81,9 @@ LOGARITHMIC = (
     FitRecipe(LOG_SCALING, None, "log_mlp", Schedule(epochs=100, rate=3e-3, batch=256)),
     FinetuneRecipe("log_smoothed", "log_mlp", SMOOTHED, criterion="rpd"),
 )
-ALL_RECIPES: tuple[Recipe, ...] = (PAPER[0], LOGARITHMIC[0], PAPER[1], LOGARITHMIC[1], PAPER[2])
+# At the floor: the loss is the figure it is judged by, without a single device's luck in it.
+EXPECTED = ExpectedRecipe("log_expected", Schedule(epochs=120, rate=1e-2, batch=256))
+ALL_RECIPES: tuple[Recipe, ...] = (PAPER[0], LOGARITHMIC[0], PAPER[1], LOGARITHMIC[1], EXPECTED, PAPER[2])
 
 
 def describe(recipe: Recipe) -> dict[str, object]:
@@ -76,7 +97,7 @@ def shortened(recipe: Recipe, divisor: int) -> Recipe:
     def shorter(schedule: Schedule) -> Schedule:
         return replace(schedule, epochs=max(1, schedule.epochs // divisor))
 
-    if isinstance(recipe, FitRecipe):
+    if not isinstance(recipe, FinetuneRecipe):
         return replace(recipe, schedule=shorter(recipe.schedule))
     stages = tuple(replace(stage, schedule=shorter(stage.schedule)) for stage in recipe.stages)
     return replace(recipe, stages=stages)

@@ -6,7 +6,7 @@ Everything shown comes from the records; nothing is computed twice.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from codegen.validation import first_problem
 from sim.accuracy import AccuracyRecord
 from sim.errors import UserError
 from sim.output_files import write_text
+from train.floor import PREDICTOR as FLOOR
+from train.floor import REALISATION as ORACLE
 
 Record = dict[str, Any]
 
@@ -33,8 +35,12 @@ TITLES = {
     "ft_smoothed": "fine-tuned on G, smoothed (the paper's full recipe)",
     "log_mlp": "MLP, log time",
     "log_smoothed": "MLP, log time, fine-tuned on RPD of G",
+    "table_16x16": "look-up table, 16 x 16 log times per direction",
+    "log_expected": "MLP, log time, trained on expected RPD",
+    FLOOR: "best fixed pulse time of each pair",
 }
-REALISATIONS = ("float", "reference", "c")
+PHYSICS = ("device_model", "noise_preset", "cadence_s")
+REALISATIONS = ("float", "reference", "c", ORACLE)
 BEGIN, END = "<!-- results: written by `make readme` -->", "<!-- end of results -->"
 
 
@@ -85,8 +91,12 @@ def collect(paths: Sequence[Path]) -> list[Record]:
     keys = [(r["predictor"], r["realisation"]) for r in records]
     if twice := sorted({key for key in keys if keys.count(key) > 1}):
         raise UserError(f"two records of {twice[0][0]} ({twice[0][1]}); give each file once")
-    for setting in ("noise_preset", "cadence_s", "seed", "trials", "board"):
-        if len({str(r[setting]) for r in records}) > 1:
+    evaluated = [r for r in records if r["realisation"] != ORACLE]  # the floor has trials of its own
+    for setting, compared in (
+        *((name, records) for name in PHYSICS),
+        *((name, evaluated) for name in ("seed", "trials", "board")),
+    ):
+        if len({str(r[setting]) for r in compared}) > 1:
             raise UserError(f"the records differ in {setting}; evaluate every predictor on the same trials")
     return sorted(
         records, key=lambda r: (_rank(TITLES, r["predictor"]), _rank(REALISATIONS, r["realisation"]))
@@ -128,7 +138,32 @@ def agreements(records: Sequence[Record]) -> list[Agreement]:
     return found
 
 
-def _cells(r: Record) -> list[str]:
+def read_floor(path: Path, like: Mapping[str, object]) -> tuple[list[Record], str]:
+    """The floor in a file of `train floor`, or none if it is that of other devices; and a line that says so.
+
+    Args:
+        like: a record, or its `PHYSICS` alone, that the floor must be of.
+
+    Raises:
+        UserError: no such file.
+    """
+    (floor,) = collect([path])
+    if floor["realisation"] != ORACLE:
+        raise UserError(f"{path} is not a file that `python -m train floor -o` wrote")
+    if any(floor[name] != like[name] for name in PHYSICS):
+        return [], (
+            f"the floor in {path} is that of {', '.join(str(floor[name]) for name in PHYSICS)}: not shown;"
+            " `python -m train floor` finds another"
+        )
+    return [floor], f"the floor: {path}"
+
+
+def _floor_mean(records: Sequence[Record]) -> float | None:
+    """Mean RPD of the floor, if it is among the records."""
+    return next((r["mean_rpd"] for r in records if r["predictor"] == FLOOR), None)
+
+
+def _cells(r: Record, floor_mean: float | None) -> list[str]:
     def fraction(name: str) -> str:
         low, high = r[f"{name}_ci95"]
         return f"{r[name]:.1%} ({low * 100:.1f} - {high * 100:.1f})"
@@ -139,28 +174,23 @@ def _cells(r: Record) -> list[str]:
 
     return [
         r["predictor"],
-        {"c": "C", "reference": "integers", "float": "float"}[r["realisation"]],
+        {"c": "C", "reference": "integers"}.get(r["realisation"], r["realisation"]),
         number("mean_rpd"),
+        *([] if floor_mean is None else [f"{r['mean_rpd'] / floor_mean:.2f}"]),
         number("median_rpd"),
         *(fraction(name) for name in ("within_50", "within_20", "within_10", "wrong_direction")),
     ]
 
 
-HEADER = (
-    "predictor",
-    "as",
-    "mean RPD",
-    "median RPD",
-    "within 50 %",
-    "within 20 %",
-    "within 10 %",
-    "wrong direction",
-)
+def _header(floor_mean: float | None) -> list[str]:
+    distance = [] if floor_mean is None else ["x floor"]
+    shares = ["within 50 %", "within 20 %", "within 10 %", "wrong way"]
+    return ["predictor", "as", "mean RPD", *distance, "median RPD", *shares]
 
 
 def conditions(records: Sequence[Record]) -> str:
     """One line that says what the numbers of `records` hold for."""
-    r = records[0]
+    r = next(r for r in records if r["realisation"] != ORACLE)
     return (
         f"{r['trials']:,} one-shot trials on fresh noisy devices, board '{r['board']}', noise preset"
         f" '{r['noise_preset']}' drawn every {r['cadence_s'] * 1e9:g} ns, evaluation seed {r['seed']};"
@@ -170,8 +200,9 @@ def conditions(records: Sequence[Record]) -> str:
 
 def text_table(records: Sequence[Record]) -> str:
     """The records as an aligned text table."""
-    rows = [list(HEADER), *(_cells(r) for r in records)]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(HEADER))]
+    floor_mean = _floor_mean(records)
+    rows = [_header(floor_mean), *(_cells(r, floor_mean) for r in records)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
@@ -187,26 +218,20 @@ def agreement_lines(found: Sequence[Agreement]) -> str:
 
 def markdown(records: Sequence[Record]) -> str:
     """Conditions and table for the README: one row per predictor, as C where there is C."""
-    shown: dict[str, Record] = {}
-    for r in records:
-        if r["realisation"] in ("float", "c"):
-            shown[r["predictor"]] = r  # C follows float in the order of `collect`
-    names = (
-        "Predictor",
-        "as",
-        "mean RPD",
-        "median",
-        "within 50 %",
-        "within 20 %",
-        "within 10 %",
-        "wrong way",
-    )
-    lines = ["| " + " | ".join(names) + " |", "|---|---|---|---|---|---|---|---|"]
-    for r in shown.values():
-        cells = _cells(r)
+    floor_mean = _floor_mean(records)
+    header = _header(floor_mean)
+    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+    for r in shown(records):
+        cells = _cells(r, floor_mean)
         cells[0] = f"`{r['predictor']}`: {TITLES.get(r['predictor'], '')}".removesuffix(": ")
         lines.append("| " + " | ".join(cells) + " |")
     return f"{conditions(records)}.\n\n" + "\n".join(lines) + "\n"
+
+
+def shown(records: Sequence[Record]) -> list[Record]:
+    """One record per predictor: as C where there is C."""
+    last = {r["predictor"]: r for r in records if r["realisation"] != "reference"}
+    return list(last.values())  # C follows float in the order of `collect`
 
 
 def update_readme(readme: Path, records: Sequence[Record]) -> None:
@@ -215,8 +240,20 @@ def update_readme(readme: Path, records: Sequence[Record]) -> None:
     Raises:
         UserError: the markers are missing.
     """
-    before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise UserError(f"{readme} has no results section between '{BEGIN}' and '{END}'")
-    write_text(readme, f"{before}{BEGIN}\n{markdown(records)}{END}{after}")
+    replace_section(readme, BEGIN, END, markdown(records))
+
+
+def replace_section(document: Path, begin: str, end: str, text: str) -> None:
+    """Replace what stands between two markers of a document.
+
+    Raises:
+        UserError: there is no such document, or the markers are missing.
+    """
+    try:
+        before, found_begin, rest = document.read_text(encoding="utf-8").partition(begin)
+    except FileNotFoundError:
+        raise UserError(f"document not found: {document}") from None
+    _, found_end, after = rest.partition(end)
+    if not (found_begin and found_end):
+        raise UserError(f"{document} has no results section between '{begin}' and '{end}'")
+    write_text(document, f"{before}{begin}\n{text}{end}{after}")

@@ -19,6 +19,7 @@ from train.recipes import Recipe, describe
 LIBRARIES = ("torch", "numpy", "onnx")
 # What the weights depend on; a change elsewhere must not retrain everything.
 CODE = ("features", "model", "history", "samples", "loop", "fit", "finetune", "export")
+CODE_FOR_RESPONSES = ("responses", "floor", "expected")  # besides, for networks trained on responses
 
 
 def network_path(directory: Path, name: str) -> Path:
@@ -37,13 +38,16 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def made_from(recipe: Recipe, dataset_sha256: str, seed: int, parent: Path | None) -> dict[str, Any]:
+def made_from(
+    recipe: Recipe, dataset_sha256: str, responses_sha256: str | None, seed: int, parent: Path | None
+) -> dict[str, Any]:
     """Return everything a network's weights are a function of, as JSON would give it back."""
     code = hashlib.sha256()
-    for name in CODE:
+    for name in (*CODE, *(CODE_FOR_RESPONSES if responses_sha256 else ())):
         code.update((Path(__file__).parent / f"{name}.py").read_bytes())
     fields = {
         "dataset_sha256": dataset_sha256,
+        "responses_sha256": responses_sha256,
         "recipe": describe(recipe),
         "seed": seed,
         "parent_sha256": file_sha256(parent) if parent is not None else None,

@@ -13,10 +13,11 @@ import click
 from codegen.boards import board_names, load_board
 from sim import dataset as sim_dataset
 from sim.accuracy import AccuracyRecord
-from sim.command_line import jobs_option, progress_bar
+from sim.command_line import jobs_option, model_option, progress_bar
 from sim.counter_rng import SEED_HIGHEST
 from sim.jart_fit import NAME as JART_FIT
 from sim.jobs import default_jobs
+from sim.models import load_model
 from sim.noise import load_preset
 from sim.output_files import write_json
 from train.baselines import NoiseFreeInverse
@@ -25,6 +26,7 @@ from train.evaluate import (
     NOISE_FREE,
     NOISE_FREE_SCALED,
     Baselines,
+    FittedTable,
     evaluate,
     network_predictors,
     write_baselines,
@@ -33,6 +35,7 @@ from train.features import LINEAR_SCALING
 from train.loop import Progress
 from train.networks import Workplace, pending_epochs, train_networks
 from train.recipes import ALL_RECIPES, FinetuneRecipe, FitRecipe, Recipe, shortened
+from train.responses import ResponseParams, recorded, total_steps
 from train.samples import Samples
 from train.sidecar import file_sha256, sidecar_path
 
@@ -65,14 +68,26 @@ def main() -> None:
 @dataset_argument
 @output_folder
 @seed_option
+@click.option(
+    "--responses",
+    type=Input,
+    help="Responses as `train floor` records them  [default: recorded in the output folder].",
+)
 @quick_option
 @jobs_option
-def networks(dataset: Path, folder: Path, seed: int, divide_epochs: int, jobs: int | None) -> None:
+def networks(
+    dataset: Path, folder: Path, seed: int, responses: Path | None, divide_epochs: int, jobs: int | None
+) -> None:
     """Train every network from DATASET: the paper's four, and the logarithmic ones.
 
     Networks that are there and were made from the same data, options and code are kept.
     """
-    _train(Workplace.at(dataset, folder, seed), ALL_RECIPES, divide_epochs, jobs)
+    if responses is None:
+        params = ResponseParams.like_dataset(sim_dataset.parameters(dataset))
+        responses = folder / "responses.h5"
+        with progress_bar(total_steps(params), "responses", "step") as bar:
+            recorded(responses, params, jobs, bar.update)
+    _train(Workplace.at(dataset, folder, seed, responses), ALL_RECIPES, divide_epochs, jobs)
 
 
 @main.command()
@@ -109,8 +124,9 @@ def finetune(dataset: Path, folder: Path, name: str, seed: int, divide_epochs: i
 
 @main.command()
 @dataset_argument
+@click.option("--responses", type=Input, help="Also fit a 16 x 16 look-up table of log times to these.")
 @click.option("-o", "--output", type=Input, required=True, help="JSON file for `evaluate --baselines`.")
-def baselines(dataset: Path, output: Path) -> None:
+def baselines(dataset: Path, responses: Path | None, output: Path) -> None:
     """Invert the noise-free model, and fit one factor on its times to the training histories of DATASET."""
     data = sim_dataset.load(dataset)
     parameters = sim_dataset.parameters(dataset)
@@ -122,6 +138,7 @@ def baselines(dataset: Path, output: Path) -> None:
         v_reset_V=parameters["v_reset_V"],
         time_scale=scaled.time_scale,
         dataset_sha256=file_sha256(dataset),
+        table=None if responses is None else FittedTable.fitted(responses),
         test_rpd_g={NOISE_FREE: inverse.rpd_g(test), NOISE_FREE_SCALED: scaled.rpd_g(test)},
     )
     write_baselines(output, result)
@@ -136,7 +153,7 @@ def baselines(dataset: Path, output: Path) -> None:
 @click.option(
     "--baselines", "baselines_file", type=Input, help="JSON of `train baselines`: evaluate them too."
 )
-@click.option("--model", "device_model", type=click.Choice([JART_FIT]), default=JART_FIT)
+@model_option(JART_FIT)
 @noise_option
 @click.option("--cadence", "cadence_s", type=float, help="Noise cadence in s  [default: the preset's].")
 @click.option("--trials", type=click.IntRange(min=1), default=10_000)
@@ -150,7 +167,7 @@ def baselines(dataset: Path, output: Path) -> None:
 def evaluate_verb(
     models: tuple[Path, ...],
     baselines_file: Path | None,
-    device_model: str,
+    model: str,
     noise: str,
     cadence_s: float | None,
     trials: int,
@@ -164,7 +181,7 @@ def evaluate_verb(
     if not models and baselines_file is None:
         raise click.UsageError("name at least one network file, or --baselines")
     board = load_board(board_name)
-    preset = load_preset(noise, cadence_s)
+    preset, physics = load_preset(noise, cadence_s), load_model(model)
     predictors = Baselines.read(baselines_file).predictors(board) if baselines_file else {}
     predictors |= network_predictors(list(models), board, seed)
     with progress_bar(len(predictors), "deployed", "predictor") as bar:
@@ -173,7 +190,16 @@ def evaluate_verb(
             bar.set_postfix_str(name)
             bar.update()
 
-        records = evaluate(predictors, board, preset, trials=trials, seed=seed, jobs=jobs, progress=show)
+        records = evaluate(
+            predictors,
+            board,
+            preset,
+            trials=trials,
+            seed=seed,
+            model=physics,
+            jobs=jobs,
+            progress=show,
+        )
     if output is not None:
         write_json(output, [asdict(record) for record in records])
     click.echo(json.dumps([asdict(r) for r in records], indent=2) if as_json else _table(records))
@@ -183,7 +209,8 @@ def _table(records: Sequence[AccuracyRecord]) -> str:
     """Format records for reading."""
     first = records[0]
     lines = [
-        f"{first.trials} trials, noise '{first.noise_preset}' every {first.cadence_s:g} s, seed {first.seed}",
+        f"{first.trials} trials, model {first.device_model}, noise '{first.noise_preset}' every"
+        f" {first.cadence_s:g} s, seed {first.seed}",
         f"{'predictor':20} {'mean RPD':>8} {'median':>8} {'<= 50 %':>8} {'<= 20 %':>8} {'<= 10 %':>8}"
         f" {'wrong way':>9}",
     ]

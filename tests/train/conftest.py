@@ -17,6 +17,7 @@ from sim.dataset import DatasetParams, PulseDataset
 from sim.noise import load_preset
 from train.networks import Workplace, train_networks
 from train.recipes import ALL_RECIPES, Recipe, shortened
+from train.responses import ResponseParams, recorded
 
 DT_s = 1e-8
 G_MIN_S, G_MAX_S = 1e-4, 5e-4
@@ -83,6 +84,15 @@ def tiny_dataset(tiny_params: DatasetParams, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="session")
+def tiny_responses(tiny_params: DatasetParams, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a few responses of the same devices; to be copied before it is changed."""
+    path = tmp_path_factory.mktemp("tiny") / "responses.h5"
+    params = ResponseParams(starts=6, devices=4, seed=3, noise=tiny_params.noise, longest_pulse_s=2e-5)
+    recorded(path, params, jobs=1)
+    return path
+
+
+@pytest.fixture(scope="session")
 def quick_recipes() -> tuple[Recipe, ...]:
     """Every recipe with one epoch a stage: what `--divide-epochs 100` makes of them."""
     return tuple(shortened(recipe, 100) for recipe in ALL_RECIPES)
@@ -90,10 +100,13 @@ def quick_recipes() -> tuple[Recipe, ...]:
 
 @pytest.fixture(scope="session")
 def trained(
-    tiny_dataset: Path, quick_recipes: tuple[Recipe, ...], tmp_path_factory: pytest.TempPathFactory
+    tiny_dataset: Path,
+    tiny_responses: Path,
+    quick_recipes: tuple[Recipe, ...],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Workplace:
     """All networks of the tiny data set, seed 1; to be copied before they are changed."""
-    place = Workplace.at(tiny_dataset, tmp_path_factory.mktemp("trained") / "networks", 1)
+    place = Workplace.at(tiny_dataset, tmp_path_factory.mktemp("trained") / "networks", 1, tiny_responses)
     train_networks(place, quick_recipes, workers=1, progress=lambda: None)
     return place
 

@@ -13,6 +13,7 @@ import pytest
 from codegen.boards import load_board
 from sim import jart_fit
 from sim.errors import UserError
+from sim.models import JART_FIT, JART_FULL
 from sim.noise import load_preset
 from sim.units import Ints
 from train.baselines import NoiseFreeInverse, NoiseFreePredictor
@@ -74,6 +75,15 @@ def test_other_seeds_are_other_trials() -> None:
         for seed in (1, 2)
     )
     assert first.mean_rpd != second.mean_rpd
+
+
+def test_another_model_is_other_devices() -> None:
+    fit, full = (
+        evaluate({"nothing": Nothing()}, BOARD, load_preset("none"), trials=50, seed=1, model=model)[0]
+        for model in (JART_FIT, JART_FULL)
+    )
+    assert (fit.device_model, full.device_model) == (JART_FIT.name, JART_FULL.name)
+    assert fit.mean_rpd != full.mean_rpd
 
 
 def test_networks_are_evaluated_under_their_names(trained: Workplace) -> None:

@@ -41,6 +41,7 @@ def prepared(trained: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Pa
     """A data set, its networks without the fine-tuned ones, records, and an earlier result, out."""
     folder = tmp_path_factory.mktemp("prepared")
     shutil.copy(trained.dataset, folder / "dataset.h5")
+    shutil.copy(trained.responses, folder / "responses.h5")
     shutil.copytree(trained.directory, folder / "networks")
     for path in (folder / "networks").glob("*smoothed*"):
         path.unlink()
@@ -61,7 +62,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("arguments", "output"),
     [
-        ("networks dataset.h5 --divide-epochs 100 --jobs 1 -o networks", "networks/ft_smoothed.onnx"),
+        (
+            "networks dataset.h5 --responses responses.h5 --divide-epochs 100 --jobs 1 -o networks",
+            "networks/ft_smoothed.onnx",
+        ),
         ("fit dataset.h5 --divide-epochs 100 -o new", "new/mlp_rpd_t.onnx"),
         ("evaluate networks/log_mlp.onnx --noise none --trials 20 -o out", "out"),
         ("report records.json -o out", "out"),

@@ -21,6 +21,7 @@ from sim import dataset as sim_dataset
 from sim import jart_fit
 from sim.dataset import DatasetParams
 from sim.errors import UserError
+from sim.noise import load_preset
 from train.finetune import finetune
 from train.fit import fit
 from train.loop import Selected
@@ -28,7 +29,7 @@ from train.model import PulsePredictorMLP
 from train.networks import TrainingData, Workplace, pending_epochs, train_networks
 from train.recipes import FinetuneRecipe, FitRecipe, Recipe
 
-NAMES = ("mlp_rpd_t", "mlp_rpd_g", "log_mlp", "ft_smoothed", "log_smoothed", "ft_unsmoothed")
+NAMES = ("mlp_rpd_t", "mlp_rpd_g", "log_mlp", "ft_smoothed", "log_smoothed", "log_expected", "ft_unsmoothed")
 Recipes = tuple[Recipe, ...]
 
 
@@ -91,7 +92,9 @@ def test_processes_do_not_change_the_bytes(
     trained: Workplace, quick_recipes: Recipes, tmp_path: Path
 ) -> None:
     # One network from the ground up, one that waits for it, one that does not.
-    some = tuple(r for r in quick_recipes if not {"log_smoothed", "ft_unsmoothed"} & set(r.produces))
+    some = tuple(
+        r for r in quick_recipes if not {"log_smoothed", "log_expected", "ft_unsmoothed"} & set(r.produces)
+    )
     place = replace(trained, directory=tmp_path / "parallel")
     assert sorted(make(place, some, workers=2)) == ["ft_smoothed", "log_mlp", "mlp_rpd_g", "mlp_rpd_t"]
     first, found = contents(trained.directory), contents(place.directory)
@@ -111,14 +114,19 @@ def test_finished_networks_are_kept(place: Workplace, quick_recipes: Recipes) ->
 
 def test_a_data_set_that_was_only_touched_is_the_same_one(place: Workplace, quick_recipes: Recipes) -> None:
     os.utime(place.dataset)
-    assert make(Workplace.at(place.dataset, place.directory, place.seed), quick_recipes) == []
+    assert (
+        make(Workplace.at(place.dataset, place.directory, place.seed, place.responses), quick_recipes) == []
+    )
 
 
 def test_a_changed_data_set_makes_everything_again(place: Workplace, quick_recipes: Recipes) -> None:
     before = contents(place.directory)
-    data, parameters = sim_dataset.load(place.dataset), DatasetParams(pairs=300, seed=4)
+    data, parameters = (
+        sim_dataset.load(place.dataset),
+        DatasetParams(pairs=300, seed=4, noise=load_preset("prototype")),
+    )
     sim_dataset.save(place.dataset, replace(data, t_pulse_s=1.5 * data.t_pulse_s), parameters)
-    changed = Workplace.at(place.dataset, place.directory, place.seed)
+    changed = Workplace.at(place.dataset, place.directory, place.seed, place.responses)
     assert sorted(make(changed, quick_recipes)) == sorted(NAMES)
     after = contents(place.directory)
     assert [name for name in before if after[name] == before[name]] == []
@@ -316,7 +324,7 @@ def test_a_damaged_data_set_is_refused_and_nothing_is_written(
 ) -> None:
     with h5py.File(place.dataset, "r+") as file:
         file["g_end_S"][3] *= 1.01
-    damaged = Workplace.at(place.dataset, tmp_path / "none", 1)
+    damaged = Workplace.at(place.dataset, tmp_path / "none", 1, place.responses)
     with pytest.raises(UserError, match="contents do not match its hash"):
         train_networks(damaged, quick_recipes, workers=1, progress=lambda: None)
     assert not damaged.directory.exists()

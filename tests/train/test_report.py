@@ -167,3 +167,38 @@ def test_the_command_writes_all_it_was_asked_for_or_nothing(tmp_path: Path) -> N
     assert collect([outputs["results.json"]]) == collect([records])
     assert outputs["README.md"].read_text() == f"{BEGIN}\n{markdown(collect([records]))}{END}"
     assert outputs["accuracy.png"].is_file()
+
+
+# --- the floor --------------------------------------------------------------------------------------------
+
+FLOOR = replace(FLOAT, predictor="floor", realisation="oracle", seed=9, trials=5, board="none", mean_rpd=0.16)
+
+
+def test_the_distance_to_the_floor_is_shown(tmp_path: Path) -> None:
+    records, floor, out = tmp_path / "records.json", tmp_path / "floor.json", tmp_path / "results.json"
+    records.write_text(json.dumps([asdict(FLOAT)]))
+    floor.write_text(json.dumps({"records": [asdict(FLOOR)]}))
+    done = CliRunner().invoke(report, [str(records), "--floor", str(floor), "-o", str(out)])
+    assert done.exit_code == 0, done.output
+    assert [r["predictor"] for r in json.loads(out.read_text())] == ["ft_smoothed", "floor"]
+    assert "x floor" in done.stdout and " 1.25 " in done.stdout
+    assert "| 1.25 |" in markdown(collect([out])) and "| 1.00 |" in markdown(collect([out]))
+    draw_accuracy(collect([out]), tmp_path / "figure.png")
+
+
+def test_a_floor_of_other_noise_is_not_shown(tmp_path: Path) -> None:
+    records, floor, out = tmp_path / "records.json", tmp_path / "floor.json", tmp_path / "results.json"
+    records.write_text(json.dumps([asdict(FLOAT)]))
+    floor.write_text(json.dumps({"records": [asdict(replace(FLOOR, cadence_s=1e-6))]}))
+    done = CliRunner().invoke(report, [str(records), "--floor", str(floor), "-o", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "not shown; `python -m train floor` finds another" in done.stdout and "x floor" not in done.stdout
+    assert len(json.loads(out.read_text())) == 1
+
+
+def test_what_is_no_floor_is_refused(tmp_path: Path) -> None:
+    records, out = tmp_path / "records.json", tmp_path / "results.json"
+    records.write_text(json.dumps([asdict(FLOAT)]))
+    done = CliRunner().invoke(report, [str(records), "--floor", str(records), "-o", str(out)])
+    assert isinstance(done.exception, UserError) and "train floor -o" in str(done.exception)
+    assert not out.exists()

@@ -21,7 +21,18 @@ from train.networks import Workplace
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., subprocess.CompletedProcess[str]]
-VERBS = ("networks", "fit", "finetune", "baselines", "evaluate", "calibrate", "report")
+VERBS = (
+    "networks",
+    "fit",
+    "finetune",
+    "baselines",
+    "evaluate",
+    "calibrate",
+    "floor",
+    "ablation",
+    "pareto",
+    "report",
+)
 
 
 def start(*arguments: object, cwd: Path | None = None) -> subprocess.Popen[str]:
@@ -79,16 +90,18 @@ def test_help_names_every_verb() -> None:
 
 def test_from_data_set_to_report(call: Run, trained: Workplace, tmp_path: Path) -> None:
     networks = tmp_path / "networks"
-    done = run("networks", trained.dataset, "--divide-epochs", 100, "--jobs", 1, "-o", networks)
+    quick = (trained.dataset, "--responses", trained.responses, "--divide-epochs", 100, "-o", networks)
+    done = run("networks", *quick, "--jobs", 1)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count(": trained; validation RPD") == 6
+    assert done.stdout.count(": trained; validation RPD") == 7
     for path in trained.directory.iterdir():  # the seeds are the same, so the bytes are
         assert (networks / path.name).read_bytes() == path.read_bytes()
-    again = call("networks", trained.dataset, "--divide-epochs", 100, "-o", networks)
-    assert again.stdout.count(": already there; validation RPD") == 6
+    again = call("networks", *quick)
+    assert again.stdout.count(": already there; validation RPD") == 7
 
     baselines, records = tmp_path / "baselines.json", tmp_path / "records.json"
-    assert call("baselines", trained.dataset, "-o", baselines).returncode == 0
+    fitted = call("baselines", trained.dataset, "--responses", trained.responses, "-o", baselines)
+    assert fitted.returncode == 0, fitted.stderr
     model = networks / "log_mlp.onnx"
     done = run(
         "evaluate", model, "--baselines", baselines, "--noise", "prototype", "--trials", 40, "--json", "-o", records
@@ -99,7 +112,7 @@ def test_from_data_set_to_report(call: Run, trained: Workplace, tmp_path: Path) 
     done = call("report", records, "-o", tmp_path / "results.json", "--figure", tmp_path / "accuracy.png")
     assert done.returncode == 0, done.stderr
     names = [r["predictor"] for r in json.loads((tmp_path / "results.json").read_text())]
-    assert names == ["noise_free_inverse", "noise_free_scaled", "log_mlp"]
+    assert names == ["noise_free_inverse", "noise_free_scaled", "log_mlp", "table_16x16"]
     assert all(name in done.stdout for name in names)
     assert (tmp_path / "accuracy.png").read_bytes().startswith(b"\x89PNG")
 
@@ -182,7 +195,8 @@ def test_ctrl_c_leaves_finished_networks_only_and_the_next_run_completes(
     call: Run, trained: Workplace, tmp_path: Path, send: Callable[[int, int], None]
 ) -> None:
     folder = tmp_path / "networks"
-    process = start("networks", trained.dataset, "--divide-epochs", 10, "--jobs", 2, "-o", folder)
+    what = (trained.dataset, "--responses", trained.responses, "-o", folder)
+    process = start("networks", *what, "--divide-epochs", 10, "--jobs", 2)
     deadline = time.monotonic() + 60
     while not (folder.is_dir() and list(folder.glob("*.json"))) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -194,6 +208,6 @@ def test_ctrl_c_leaves_finished_networks_only_and_the_next_run_completes(
     assert is_gone(process.pid)
     files = [path.name for path in folder.iterdir()]
     assert all(name.endswith((".onnx", ".json")) and not name.startswith(".") for name in files)
-    done = call("networks", trained.dataset, "--divide-epochs", 100, "--jobs", 1, "-o", folder)
+    done = call("networks", *what, "--divide-epochs", 100, "--jobs", 1)
     assert done.returncode == 0
     assert all((folder / path.name).read_bytes() == path.read_bytes() for path in trained.directory.iterdir())

@@ -1,0 +1,85 @@
+"""Training on what a predictor is judged by: the expected RPD over many devices' recorded responses.
+
+For a pair of start and target, the expected RPD is a function of the pulse time alone; recorded at log-spaced times
+and interpolated between them, it is a loss that carries the noise of all devices at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sim.population import DT_S
+from train.features import Scaling
+from train.floor import pair_errors
+from train.loop import Progress, Schedule, Weights, reproducible, run_epochs
+from train.model import PAPER_SIZES, PulsePredictorMLP
+from train.responses import Responses
+
+BEYOND = 0.1
+"""Loss per decade that a predicted time lies outside the recorded ones, so that it finds back."""
+
+
+@dataclass(frozen=True)
+class ExpectedRpd:
+    """p pairs, evenly spread over the plane of starts and targets.
+
+    Attributes:
+        x: (p, 2) float32, as `scaling` normalises start and change.
+        log_time: (k,) float32, log10 of the recorded pulse times in seconds, ascending.
+        rpd: (p, k) float32, mean RPD over all devices after each of these times.
+    """
+
+    x: torch.Tensor
+    log_time: torch.Tensor
+    rpd: torch.Tensor
+    scaling: Scaling
+
+    @classmethod
+    def of(cls, responses: Responses, targets: int, scaling: Scaling) -> ExpectedRpd:
+        """Every recorded start with `targets` targets each. `scaling` must be of a log10_s output."""
+        x, rpd = [], []
+        for g_start_S, g_target_S, _, errors in pair_errors(responses, targets):
+            x.append(scaling.inputs(np.full(len(g_target_S), g_start_S), g_target_S - g_start_S))
+            rpd.append(errors[:, :, 1:].mean(axis=1))
+        return cls(
+            x=torch.from_numpy(np.concatenate(x)),
+            log_time=torch.from_numpy(np.log10(responses.step * DT_S).astype(np.float32)),
+            rpd=torch.from_numpy(np.concatenate(rpd)),
+            scaling=scaling,
+        )
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def of_outputs(self, y: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+        """Expected RPD (m,) of outputs `y` on the given pairs, differentiable in y."""
+        log_time = self.scaling.output.offset + self.scaling.output.scale * y
+        inside = log_time.clamp(self.log_time[0], self.log_time[-1])
+        right = torch.searchsorted(self.log_time, inside.detach()).clamp(1, len(self.log_time) - 1)
+        left_time, right_time = self.log_time[right - 1], self.log_time[right]
+        share = (inside - left_time) / (right_time - left_time)
+        between = torch.lerp(self.rpd[chosen, right - 1], self.rpd[chosen, right], share)
+        return between + BEYOND * (log_time - inside).abs()
+
+
+def fit_expected(
+    pairs: ExpectedRpd,
+    *,
+    seed: int,
+    schedule: Schedule,
+    sizes: tuple[int, ...] = PAPER_SIZES,
+    progress: Progress = lambda: None,
+) -> Weights:
+    """Train a network on expected RPD; the weights at the end of the schedule. Reproducible from `seed`."""
+    with reproducible():
+        model = PulsePredictorMLP(sizes, seed)
+        generator = torch.Generator().manual_seed(seed)
+
+        def loss(y: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+            return pairs.of_outputs(y, chosen).mean()
+
+        run_epochs(model, pairs, loss, schedule, generator, progress)
+        return model.state_dict()
