@@ -11,12 +11,13 @@ SEED   ?= 1
 PAIRS  ?= 10000
 TRIALS ?= 10000
 EVALUATION_SEED ?= 20240312
+PAPER_SEEDS ?= 5
 # The network that becomes the firmware; ft_smoothed is the paper's recipe.
 DEPLOY ?= log_smoothed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help firmware verify readme test lint format bench calibrate clean distclean FORCE
+.PHONY: help firmware verify paper readme test lint format bench calibrate clean distclean FORCE
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -106,6 +107,10 @@ bench: $(READY) ## speed of the device models and of the predictor
 
 calibrate: $(READY) ## find the noise amplitude at which the paper's recipe gives the paper's accuracy (ten minutes)
 	$(PY) -m train calibrate -o $(BUILD)/calibration
+
+paper: $(READY) ## reproduce the paper's figures and statements over five seeds: docs/paper.md (ten minutes, resumable)
+	$(PY) -m train paper --seeds $(PAPER_SEEDS) --pairs $(PAIRS) --trials $(TRIALS) --noise $(NOISE) --board $(BOARD) \
+	    --document docs/paper.md -o $(BUILD)/paper
 
 readme: firmware ## rewrite the results in README.md and docs from a run
 	$(PY) -m train report $(BUILD)/evaluation.json $(BUILD)/cosimulation.json --readme README.md \

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from codegen.validation import first_problem
 from sim.accuracy import AccuracyRecord
 from sim.errors import UserError
-from sim.output_files import write_text
+from train.document import replace_section
 
 Record = dict[str, Any]
 
@@ -215,8 +215,4 @@ def update_readme(readme: Path, records: Sequence[Record]) -> None:
     Raises:
         UserError: the markers are missing.
     """
-    before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise UserError(f"{readme} has no results section between '{BEGIN}' and '{END}'")
-    write_text(readme, f"{before}{BEGIN}\n{markdown(records)}{END}{after}")
+    replace_section(readme, BEGIN, END, markdown(records))
