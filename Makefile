@@ -17,7 +17,7 @@ DEPLOY ?= log_smoothed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help firmware verify paper readme test lint format bench calibrate clean distclean FORCE
+.PHONY: help firmware verify report paper readme test lint format bench calibrate clean distclean FORCE
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +35,7 @@ NETWORKS      := $(NETWORK_NAMES:%=$(BUILD)/networks/%.onnx)
 TRAINED       := $(BUILD)/networks/.trained
 DATASET       := $(BUILD)/dataset.h5
 FIRMWARE      := $(BUILD)/firmware/$(BOARD)
+VERIFIED      := $(BUILD)/verified/$(BOARD).json
 SIM_CODE      := $(wildcard sim/*.py sim/kernel/*.[ch] sim/presets/*.toml)
 TRAIN_CODE    := $(filter-out train/report%,$(wildcard train/*.py)) codegen/metadata.py codegen/onnx_import.py
 CODEGEN_CODE  := $(wildcard codegen/*.py) $(shell find firmware_templates -type f -not -path '*__pycache__*')
@@ -84,7 +85,13 @@ $(BUILD)/results.json: $(BUILD)/evaluation.json $(BUILD)/cosimulation.json $(BUI
 
 # --- proof and checks -------------------------------------------------------------------------------------
 verify: $(FIRMWARE)/manifest.json ## compare C and integer reference on all 16.7 million pairs of 12-bit codes
-	$(PY) -m codegen verify $(FIRMWARE)
+	$(PY) -m codegen verify $(FIRMWARE) -o $(VERIFIED)
+
+$(VERIFIED): $(FIRMWARE)/manifest.json
+	$(PY) -m codegen verify $(FIRMWARE) -o $@
+
+report: firmware $(VERIFIED) ## the build as one HTML page that opens offline: build/report.html
+	$(PY) -m train page $(BUILD) --board $(BOARD) -o $(BUILD)/report.html
 
 test: $(READY) lint ## lint, types and every test
 	$(VENV)/bin/pytest

@@ -10,11 +10,13 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from sim.command_line import run
 from train.calibrate_verbs import calibrate
+from train.page.verbs import page
 from train.paper.verbs import paper
 from train.report_verbs import report
 from train.verbs import main
 
 main.add_command(calibrate)
+main.add_command(page)
 main.add_command(paper)
 main.add_command(report)
 
