@@ -15,14 +15,14 @@ from train.report import TITLES, Record, conditions
 
 FACTS_SHOWN = 30
 FLOOR_STATISTICS = ("mean_rpd", "median_rpd", "within_50", "within_20", "within_10")
-NBSP = "\u00a0"  # keeps a number and its unit on one line
 MIME = {".png": "image/png", ".svg": "image/svg+xml"}
+NBSP = "\u00a0"  # keeps a number and its unit on one line
 STATISTICS = {  # name in a record: heading, is a fraction, more is better
     "mean_rpd": ("mean RPD", False, False),
     "median_rpd": ("median RPD", False, False),
-    "within_50": ("within 50 %", True, True),
-    "within_20": ("within 20 %", True, True),
-    "within_10": ("within 10 %", True, True),
+    "within_50": (f"within 50{NBSP}%", True, True),
+    "within_20": (f"within 20{NBSP}%", True, True),
+    "within_10": (f"within 10{NBSP}%", True, True),
     "wrong_direction": ("wrong direction", True, False),
 }
 
@@ -64,7 +64,7 @@ def interval(record: Record, name: str) -> str:
     """Its 95 % interval."""
     factor, digits = (100, 1) if STATISTICS[name][1] else (1, 3)
     low, high = (end * factor for end in record[f"{name}_ci95"])
-    return f"{low:.{digits}f}{NBSP}–{NBSP}{high:.{digits}f}"
+    return f"{low:.{digits}f} – {high:.{digits}f}"
 
 
 def deployed_record(build: Build) -> Record:
@@ -332,7 +332,7 @@ def paper_verdicts(build: Build) -> Table | None:
         [
             c["says"],
             c["where"],
-            c["read_as"],
+            c["read_as"].replace("`", "'"),
             _with_interval(c),
             c["verdict"],
         ]
