@@ -17,7 +17,7 @@ DEPLOY ?= log_smoothed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help firmware verify report paper readme test lint format bench calibrate clean distclean FORCE
+.PHONY: help firmware verify report paper ranges readme test lint format bench calibrate clean distclean FORCE
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -115,8 +115,12 @@ bench: $(READY) ## speed of the device models and of the predictor
 calibrate: $(READY) ## find the noise amplitude at which the paper's recipe gives the paper's accuracy (ten minutes)
 	$(PY) -m train calibrate -o $(BUILD)/calibration
 
-paper: $(READY) ## reproduce the paper's figures and statements over five seeds: docs/paper.md (ten minutes, resumable)
+paper: $(READY) ## reproduce the paper's figures and statements over five seeds: docs/paper.md (a quarter of an hour, resumable)
 	$(PY) -m train paper --seeds $(PAPER_SEEDS) --pairs $(PAIRS) --trials $(TRIALS) --noise $(NOISE) --board $(BOARD) \
+	    --document docs/paper.md -o $(BUILD)/paper
+
+ranges: $(READY) ## networks for ranges of the start against one larger network: docs/paper.md (a quarter of an hour, resumable)
+	$(PY) -m train ranges --seeds $(PAPER_SEEDS) --pairs $(PAIRS) --trials $(TRIALS) --noise $(NOISE) --board $(BOARD) \
 	    --document docs/paper.md -o $(BUILD)/paper
 
 readme: firmware ## rewrite the results in README.md and docs from a run

@@ -15,6 +15,7 @@ import codegen.__main__
 import sim.verbs
 import train.__main__
 from sim.noise import load_preset
+from train.paper import ranges_table
 from train.paper import table as paper_table
 from train.paper.claims import load_claims
 from train.report import BEGIN, END, markdown
@@ -96,3 +97,10 @@ def test_the_paper_page_shows_the_committed_measurements() -> None:
     fields = ("says", "where", "read_as", "measure")
     shown = [tuple(claim[name] for name in fields) for claim in result["claims"]]
     assert shown == [tuple(getattr(claim, name) for name in fields) for claim in load_claims()]
+
+
+def test_the_paper_page_shows_the_committed_ranges() -> None:
+    content = json.loads((ROOT / "docs" / "ranges.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
+    section = page.split(ranges_table.BEGIN)[1].split(ranges_table.END)[0]
+    assert section.strip() == ranges_table.markdown(content).strip()

@@ -11,6 +11,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from sim.command_line import run
 from train.calibrate_verbs import calibrate
 from train.page.verbs import page
+from train.paper.ranges_verbs import ranges
 from train.paper.verbs import paper
 from train.report_verbs import report
 from train.verbs import main
@@ -18,6 +19,7 @@ from train.verbs import main
 main.add_command(calibrate)
 main.add_command(page)
 main.add_command(paper)
+main.add_command(ranges)
 main.add_command(report)
 
 if __name__ == "__main__":  # training processes import this module again

@@ -37,18 +37,23 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def made_from(recipe: Recipe, dataset_sha256: str, seed: int, parent: Path | None) -> dict[str, Any]:
-    """Return everything a network's weights are a function of, as JSON would give it back."""
+def code_sha256() -> str:
+    """Return the SHA-256 of the training code."""
     code = hashlib.sha256()
     for name in CODE:
         code.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    return code.hexdigest()
+
+
+def made_from(recipe: Recipe, dataset_sha256: str, seed: int, parent: Path | None) -> dict[str, Any]:
+    """Return everything a network's weights are a function of, as JSON would give it back."""
     fields = {
         "dataset_sha256": dataset_sha256,
         "recipe": describe(recipe),
         "seed": seed,
         "parent_sha256": file_sha256(parent) if parent is not None else None,
         "versions": {library: metadata.version(library) for library in LIBRARIES},
-        "code_sha256": code.hexdigest(),
+        "code_sha256": code_sha256(),
     }
     as_json: dict[str, Any] = json.loads(json.dumps(fields))
     return as_json

@@ -21,7 +21,18 @@ from train.networks import Workplace
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., subprocess.CompletedProcess[str]]
-VERBS = ("networks", "fit", "finetune", "baselines", "evaluate", "calibrate", "page", "paper", "report")
+VERBS = (
+    "networks",
+    "fit",
+    "finetune",
+    "baselines",
+    "evaluate",
+    "calibrate",
+    "page",
+    "paper",
+    "ranges",
+    "report",
+)
 
 
 def start(*arguments: object, cwd: Path | None = None) -> subprocess.Popen[str]:

@@ -7,13 +7,10 @@ included - so an interrupted run resumes and a changed simulator leaves nothing 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,11 +22,12 @@ from sim.bench import Bench
 from sim.closed_loop import PulsePredictor, draw_trials, one_shot, write_and_verify
 from sim.device import DeviceArray
 from sim.noise import NoisePreset
-from sim.output_files import whole_file, write_json
+from sim.output_files import whole_file
 from sim.switching import default_pulses, response
 from sim.units import Floats, S_to_nS, nS_to_S
 from train.baselines import NoiseFreeInverse, NoiseFreePredictor
 from train.evaluate import EVALUATION_SEED, NOISE_FREE, network_predictors
+from train.kept import unless_kept
 from train.loop import Progress
 from train.networks import Workplace, train_networks
 from train.paper.quantities import ONE_SHOT, PROGRAMMED, SWITCHING, Array, Table, band_S, window_S
@@ -90,7 +88,7 @@ class SeedRun:
         """Generate the data set unless it is there."""
         params = dataset.DatasetParams(self.settings.pairs, self.seed, self.settings.noise)
         made_from = {"parameters_sha256": params.sha256(), "simulator_sha256": simulator_sha256()}
-        with _unless_kept(self.dataset, made_from) as path:
+        with unless_kept(self.dataset, made_from) as path:
             if path is not None:
                 dataset_generation.generate(path, params, self.settings.jobs)
 
@@ -112,7 +110,7 @@ class SeedRun:
             "trials": {ONE_SHOT: run.trials, PROGRAMMED: run.starts, SWITCHING: SWITCHING_DEVICES}[name],
             "networks_sha256": [] if name == SWITCHING else [file_sha256(path) for path in networks],
         }
-        with _unless_kept(self._table_path(name), made_from) as path:
+        with unless_kept(self._table_path(name), made_from) as path:
             if path is not None:
                 measure = {ONE_SHOT: self._one_shot, PROGRAMMED: self._programmed, SWITCHING: self._switching}
                 rows = measure[name]()
@@ -252,22 +250,3 @@ def simulator_sha256() -> str:
     for path in sources:
         digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-@contextmanager
-def _unless_kept(path: Path, made_from: dict[str, Any]) -> Iterator[Path | None]:
-    """Yield None if `path` is there and was made from exactly this, else `path`, to be made."""
-    sidecar = path.with_suffix(".json")
-    wanted = json.loads(json.dumps(made_from))
-    try:
-        found = json.loads(sidecar.read_text(encoding="utf-8"))
-        kept = path.is_file() and bool(found == wanted)
-    except (OSError, ValueError):
-        kept = False
-    if kept:
-        yield None
-        return
-    sidecar.unlink(missing_ok=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    yield path
-    write_json(sidecar, wanted)

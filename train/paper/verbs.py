@@ -32,29 +32,47 @@ from train.paper.figures import Observations, draw_all
 from train.paper.quantities import ONE_SHOT, Quantity
 from train.paper.table import ACCURACY, BEGIN, END, markdown, text_table
 
+seeds_option = click.option(
+    "--seeds", type=click.IntRange(1, 100), default=5, help="Repetitions: seeds 1 .. N."
+)
+pairs_option = click.option(
+    "--pairs", type=click.IntRange(min=10), default=10_000, help="Size of the data sets."
+)
+trials_option = click.option(
+    "--trials", type=click.IntRange(1, 2**24), default=10_000, help="Deployed trials per seed."
+)
+noise_option = click.option("--noise", default="ouroboros", help="Noise preset or a .toml file.")
+board_option = click.option(
+    "--board", "board_name", type=click.Choice(board_names()), default="generic", help="Board."
+)
+quick_option = click.option(
+    "--divide-epochs", type=click.IntRange(min=1), default=1, help="Divide all epochs, for a quick look."
+)
+folder_option = click.option(
+    "-o", "--output", "folder", type=click.Path(path_type=Path), required=True, help="Folder."
+)
+
 
 @click.command()
-@click.option("--seeds", type=click.IntRange(1, 100), default=5, help="Repetitions: seeds 1 .. N.")
-@click.option("--pairs", type=click.IntRange(min=10), default=10_000, help="Size of the data sets.")
-@click.option("--trials", type=click.IntRange(1, 2**24), default=10_000, help="Deployed trials per seed.")
+@seeds_option
+@pairs_option
+@trials_option
 @click.option(
     "--starts",
     type=click.IntRange(2, 1000),
     default=20,
     help="Start conductances per target of write-and-verify.",
 )
-@click.option("--noise", default="ouroboros", help="Noise preset or a .toml file.")
-@click.option("--board", "board_name", type=click.Choice(board_names()), default="generic", help="Board.")
-@click.option(
-    "--divide-epochs", type=click.IntRange(min=1), default=1, help="Divide all epochs, for a quick look."
-)
+@noise_option
+@board_option
+@quick_option
 @click.option(
     "--document",
     type=click.Path(path_type=Path),
     help="Also replace the results section of this document, and put paper.json and figures/paper beside it.",
 )
 @jobs_option
-@click.option("-o", "--output", "folder", type=click.Path(path_type=Path), required=True, help="Folder.")
+@folder_option
 def paper(
     seeds: int,
     pairs: int,
