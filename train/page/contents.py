@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import UserError
+from sim.noise import NoisePreset, Spread
 from train.page.build_folder import REBUILD, Build
 from train.paper import table as paper_table
 from train.report import TITLES, Record, conditions
@@ -275,21 +276,28 @@ def provenance(build: Build) -> Table:
 
 def noise(build: Build) -> Table:
     """The noise preset in full, with its cadence."""
-    preset = build.dataset_parameters["noise"]
-    rows = []
-    for key, label in (
-        ("radius", "filament radius"),
-        ("length", "disc length"),
-        ("window_low", "lower bound of the window"),
-        ("window_high", "upper bound of the window"),
-    ):
-        rows.append([label, f"± {preset[key]['step']:.2%}", f"± {preset[key]['bound']:.0%}"])
+    preset = NoisePreset(**build.dataset_parameters["noise"])
+    names = ("filament radius", "disc length", "lower bound of the window", "upper bound of the window")
+    turns = (*preset.turns, None, None)
+    rows = [
+        [
+            name,
+            f"± {walk.step:.2%} within ± {walk.bound:.0%}",
+            _spread(spread),
+            _spread(turn) if turn else "-",
+        ]
+        for name, walk, spread, turn in zip(names, preset.walks, preset.spreads, turns, strict=True)
+    ]
     return Table(
-        f"Preset '{preset['name']}', drawn every {preset['cadence_s'] * 1e9:g} ns of pulse; read noise"
-        f" {preset.get('read_sigma_rel', 0.0):.2%}. Source: {preset['source']}.",
-        ["walk of", "largest step", "within"],
+        f"Preset '{preset.name}', walks drawn {preset.cadence}; read noise {preset.read_sigma_rel:.2%}. Source:"
+        f" {preset.source}.",
+        ["of", "walk: largest step", "from device to device", "at each change of polarity"],
         rows,
     )
+
+
+def _spread(spread: Spread) -> str:
+    return f"± {spread.std:.2%} within ± {spread.limit:.0%}" if spread.std > 0.0 else "none"
 
 
 def board(build: Build) -> Table:

@@ -21,9 +21,10 @@ from sim import dataset, dataset_generation
 from sim.bench import Bench
 from sim.closed_loop import PulsePredictor, draw_trials, one_shot, write_and_verify
 from sim.device import DeviceArray
+from sim.jart_fit import V_RESET_V, V_SET_V
 from sim.noise import NoisePreset
 from sim.output_files import whole_file
-from sim.switching import default_pulses, response
+from sim.switching import response
 from sim.units import Floats, S_to_nS, nS_to_S
 from train.baselines import NoiseFreeInverse, NoiseFreePredictor
 from train.evaluate import EVALUATION_SEED, NOISE_FREE, network_predictors
@@ -165,13 +166,15 @@ class SeedRun:
     def _switching(self) -> dict[str, Array]:
         """SET and RESET curves, a row each: `g_start_S`, `device.t_s`, `device.g_S`, `device.s_shaped`."""
         times, curves, starts = [], [], []
-        for pulse in default_pulses(SWITCHING_WIDTH_S, SWITCHING_WIDTH_S):
-            t_s, g_S = response(
-                pulse, self.settings.noise, SWITCHING_DEVICES, self.evaluation_seed, self.settings.jobs
+        run, (low_S, high_S) = self.settings, window_S()
+        for v_V, g_start_S in ((V_SET_V, 1.06 * low_S), (V_RESET_V, 0.98 * high_S)):
+            devices = DeviceArray(
+                SWITCHING_DEVICES, run.noise, self.evaluation_seed, g_start_S, jobs=run.jobs
             )
+            t_s, g_S = response(devices, v_V, SWITCHING_WIDTH_S)
             times.append(np.broadcast_to(t_s, g_S.shape))
             curves.append(g_S)
-            starts.append(np.full(len(g_S), pulse.g_start_S))
+            starts.append(np.full(len(g_S), g_start_S))
         t_s, g_S = np.concatenate(times), np.concatenate(curves)
         shaped = np.array([is_s_shaped(t, g) for t, g in zip(t_s, g_S, strict=True)])
         return {

@@ -20,7 +20,7 @@ from codegen.programming_demo import TARGETS_nS
 from sim import dataset as sim_dataset
 from sim.dataset import PulseDataset
 from sim.output_files import whole_file
-from sim.stepper import DT_S
+from sim.population import DT_S
 from sim.units import Floats, nS_to_S
 from train.evaluate import NOISE_FREE
 from train.features import LINEAR_SCALING

@@ -13,9 +13,9 @@ from codegen import VERSION
 from codegen.boards import board_names, load_board
 from sim import dataset
 from sim.command_line import jobs_option, progress_bar
+from sim.jobs import default_jobs
 from sim.noise import load_preset
 from sim.output_files import whole_file, write_json
-from sim.stepper import default_jobs
 from train.document import replace_section, require_section
 from train.paper.claims import judge, load_claims, measured
 from train.paper.experiment import (
