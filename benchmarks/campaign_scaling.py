@@ -21,7 +21,9 @@ WIDTHS_s = (1e-5, 2e-5)
 
 def main() -> None:
     """Print the table."""
-    conditions = combinations(("jart-fit",), (-0.342,), WIDTHS_s, (2e-4,), (load_preset("ouroboros"),), (1,), {})
+    conditions = combinations(
+        ("jart-fit",), (-0.342,), WIDTHS_s, (2e-4,), (load_preset("ouroboros"),), (1,), {}
+    )
     campaign = Campaign(conditions, DEVICES)
     steps = DEVICES * round(sum(WIDTHS_s) / DT_S)
     print(f"campaign of {steps:.3g} device-steps, {len(conditions)} conditions; {default_jobs()} cores here")
