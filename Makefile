@@ -16,10 +16,11 @@ PRESET ?= best
 DEPLOY_best  := log_expected
 DEPLOY_paper := ft_smoothed
 DEPLOY ?= $(or $(DEPLOY_$(PRESET)),$(error PRESET=$(PRESET): choose best or paper))
+PAPER_SEEDS ?= 5
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help firmware verify readme test lint format bench calibrate clean distclean FORCE
+.PHONY: help firmware verify report paper ranges readme test lint format bench calibrate clean distclean FORCE
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +39,7 @@ TRAINED       := $(BUILD)/networks/.trained
 DATASET       := $(BUILD)/dataset.h5
 RESPONSES     := $(BUILD)/responses.h5
 FIRMWARE      := $(BUILD)/firmware/$(BOARD)
+VERIFIED      := $(BUILD)/verified/$(BOARD).json
 SIM_CODE      := $(wildcard sim/*.py sim/kernel/*.[ch] sim/presets/*.toml)
 TRAIN_CODE    := $(filter-out train/report%,$(wildcard train/*.py)) codegen/metadata.py codegen/onnx_import.py
 CODEGEN_CODE  := $(wildcard codegen/*.py) $(shell find firmware_templates -type f -not -path '*__pycache__*')
@@ -90,7 +92,13 @@ $(BUILD)/results.json: $(BUILD)/evaluation.json $(BUILD)/cosimulation.json $(BUI
 
 # --- proof and checks -------------------------------------------------------------------------------------
 verify: $(FIRMWARE)/manifest.json ## compare C and integer reference on all 16.7 million pairs of 12-bit codes
-	$(PY) -m codegen verify $(FIRMWARE)
+	$(PY) -m codegen verify $(FIRMWARE) -o $(VERIFIED)
+
+$(VERIFIED): $(FIRMWARE)/manifest.json
+	$(PY) -m codegen verify $(FIRMWARE) -o $@
+
+report: firmware $(VERIFIED) ## the build as one HTML page that opens offline: build/report.html
+	$(PY) -m train page $(BUILD) --board $(BOARD) -o $(BUILD)/report.html
 
 test: $(READY) lint ## lint, types and every test
 	$(VENV)/bin/pytest
@@ -113,6 +121,14 @@ bench: $(READY) ## speed of the device models and of the predictor
 
 calibrate: $(READY) ## find the noise amplitude at which the paper's recipe gives the paper's accuracy (ten minutes)
 	$(PY) -m train calibrate -o $(BUILD)/calibration
+
+paper: $(READY) ## reproduce the paper's figures and statements over five seeds: docs/paper.md (a quarter of an hour, resumable)
+	$(PY) -m train paper --seeds $(PAPER_SEEDS) --pairs $(PAIRS) --trials $(TRIALS) --noise $(NOISE) --board $(BOARD) \
+	    --document docs/paper.md -o $(BUILD)/paper
+
+ranges: $(READY) ## networks for ranges of the start against one larger network: docs/paper.md (a quarter of an hour, resumable)
+	$(PY) -m train ranges --seeds $(PAPER_SEEDS) --pairs $(PAIRS) --trials $(TRIALS) --noise $(NOISE) --board $(BOARD) \
+	    --document docs/paper.md -o $(BUILD)/paper
 
 readme: firmware ## rewrite the results in README.md and docs from a run
 	$(PY) -m train report $(BUILD)/evaluation.json $(BUILD)/cosimulation.json --floor $(BUILD)/floor.json --readme README.md \

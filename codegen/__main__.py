@@ -15,13 +15,13 @@ import click
 from codegen.boards import board_names, load_board
 from codegen.build import host_library
 from codegen.cosim_verbs import cosim, demo
-from codegen.firmware import load_firmware, make_firmware
+from codegen.firmware import load_firmware, make_firmware, manifest_sha256
 from codegen.host import HostLibrary
 from codegen.pairs_csv import format_pulses, read_pairs
 from codegen.size_verb import size
 from codegen.verify import verify_codes, verify_random, verify_sanitized
 from sim.command_line import jobs_option, run
-from sim.output_files import write_text
+from sim.output_files import write_json, write_text
 
 Input = click.Path(path_type=Path)
 
@@ -77,7 +77,10 @@ def predict(folder: Path, pairs: Path, output: Path) -> None:
 @click.option("--sanitize", is_flag=True, help="Instead: random pairs under address and UB sanitizers.")
 @click.option("--seed", type=click.IntRange(min=0), default=1, help="Of the random pairs.")
 @jobs_option
-def verify(folder: Path, random_count: int | None, sanitize: bool, seed: int, jobs: int | None) -> None:
+@click.option("-o", "--output", type=Input, help="Also write what was compared to this JSON file.")
+def verify(
+    folder: Path, random_count: int | None, sanitize: bool, seed: int, jobs: int | None, output: Path | None
+) -> None:
     """Compare the C in FOLDER with its integer model, by exact equality, on every pair of 12-bit ADC codes."""
     library = HostLibrary(folder)
     if sanitize:
@@ -89,6 +92,8 @@ def verify(folder: Path, random_count: int | None, sanitize: bool, seed: int, jo
         what, compared = "random pairs", verify_random(library, random_count, seed, jobs)
     else:
         what, compared = "pairs of 12-bit conductance codes", verify_codes(library, jobs)
+    if output is not None:
+        write_json(output, {"manifest_sha256": manifest_sha256(folder), "compared": compared, "what": what})
     click.echo(f"{folder}: C equals the integer model on {compared:,} {what}")
 
 

@@ -102,6 +102,11 @@ def load_firmware(folder: Path) -> Firmware:
     return Firmware(folder, model, board, manifest["quantisation"])
 
 
+def manifest_sha256(folder: Path) -> str:
+    """Hash of a firmware folder's manifest, which holds the hashes of all its files."""
+    return _sha256(folder / MANIFEST)
+
+
 def _manifest(
     network: FloatNetwork, model: QuantizedModel, board: Board, report: dict[str, Any], files: dict[str, str]
 ) -> str:

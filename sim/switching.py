@@ -53,7 +53,7 @@ def switching(
         ("RESET", chosen.v_reset_V, 0.98 * g_high_S, reset_width_s),
     )
     curves = {
-        f"{name}, {v_V:g} V": _curves(
+        f"{name}, {v_V:g} V": response(
             DeviceArray(devices, preset, seed, g_start_S, model=chosen, jobs=jobs), v_V, width_s
         )
         for name, v_V, g_start_S, width_s in pulses
@@ -61,8 +61,12 @@ def switching(
     _draw(curves, f"{devices} devices of {chosen.name}, noise '{preset.name}' {preset.cadence}", output)
 
 
-def _curves(array: DeviceArray, v_V: float, width_s: float) -> tuple[Floats, Floats]:
-    """Times (points,) and conductances (devices, points) of one pulse."""
+def response(array: DeviceArray, v_V: float, width_s: float) -> tuple[Floats, Floats]:
+    """Times (points,) in s and conductances (devices, points) in S of one pulse.
+
+    Raises:
+        UserError: the pulse has no step, or so many that drawing it takes too long.
+    """
     steps = int(whole_steps(np.array([width_s]))[0])
     if not 0 < steps * len(array) <= STEPS_HIGHEST:
         raise UserError(

@@ -15,6 +15,9 @@ import codegen.__main__
 import sim.verbs
 import train.__main__
 from sim.noise import load_preset
+from train.paper import ranges_table
+from train.paper import table as paper_table
+from train.paper.claims import load_claims
 from train.report import BEGIN, END, markdown
 
 ROOT = Path(__file__).parents[1]
@@ -84,3 +87,20 @@ def test_the_readme_shows_the_committed_results() -> None:
     records = json.loads((ROOT / "docs" / "results.json").read_text(encoding="utf-8"))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert readme.split(BEGIN)[1].split(END)[0].strip() == markdown(records).strip()
+
+
+def test_the_paper_page_shows_the_committed_measurements() -> None:
+    result = json.loads((ROOT / "docs" / "paper.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
+    section = page.split(paper_table.BEGIN)[1].split(paper_table.END)[0]
+    assert section.strip() == paper_table.markdown(result).strip()
+    fields = ("says", "where", "read_as", "measure")
+    shown = [tuple(claim[name] for name in fields) for claim in result["claims"]]
+    assert shown == [tuple(getattr(claim, name) for name in fields) for claim in load_claims()]
+
+
+def test_the_paper_page_shows_the_committed_ranges() -> None:
+    content = json.loads((ROOT / "docs" / "ranges.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
+    section = page.split(ranges_table.BEGIN)[1].split(ranges_table.END)[0]
+    assert section.strip() == ranges_table.markdown(content).strip()

@@ -12,6 +12,9 @@ from sim.command_line import run
 from train.ablation_verbs import ablation_verb
 from train.calibrate_verbs import calibrate
 from train.floor_verbs import floor
+from train.page.verbs import page
+from train.paper.ranges_verbs import ranges
+from train.paper.verbs import paper
 from train.pareto_verbs import pareto_verb
 from train.report_verbs import report
 from train.verbs import main
@@ -20,6 +23,9 @@ main.add_command(ablation_verb)
 main.add_command(calibrate)
 main.add_command(floor)
 main.add_command(pareto_verb)
+main.add_command(page)
+main.add_command(paper)
+main.add_command(ranges)
 main.add_command(report)
 
 if __name__ == "__main__":  # training processes import this module again

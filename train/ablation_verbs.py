@@ -12,7 +12,7 @@ from sim.counter_rng import SEED_HIGHEST
 from sim.noise import load_preset
 from sim.output_files import write_json
 from train.ablation import CADENCES_S, SOURCES, ablation, as_json, draw, markdown
-from train.report import replace_section
+from train.document import replace_section
 from train.responses import ResponseParams, total_steps
 
 MODELS = (jart_fit.NAME, jart_full.NAME)

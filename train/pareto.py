@@ -20,6 +20,7 @@ from matplotlib import pyplot as plt
 from codegen.boards import Board
 from codegen.cosim import cosimulate
 from codegen.firmware import make_firmware
+from codegen.kernels import PORTABLE, table_bytes
 from sim.output_files import whole_file
 from train.evaluate import FittedTable, evaluate
 from train.expected import ExpectedRpd, fit_expected
@@ -93,7 +94,9 @@ def pareto(
         made = make_firmware(path, board, folder / "firmware" / path.stem, None, force=True)
         (found,) = cosimulate([made.folder], board, noise, seed, trials, jobs=jobs)
         record = asdict(found.c)
-        points.append(_point(record, made.model.table_bytes(), sum(a * b for a, b in pairwise(each))))
+        points.append(
+            _point(record, table_bytes(made.model, PORTABLE), sum(a * b for a, b in pairwise(each)))
+        )
         progress(path.stem)
     table = TablePredictor(FittedTable.fitted(responses).table(), board.bench_params())
     (record_of_table,) = evaluate({TABLE: table}, board, noise, trials=trials, seed=seed, jobs=jobs)
@@ -118,9 +121,9 @@ def train_size(
     write_network(path, weights, metadata_of_dataset(EXPECTED.scaling, parameters_of(responses)))
 
 
-def _point(record: dict[str, object], table_bytes: int, macs: int) -> Point:
+def _point(record: dict[str, object], flash_bytes: int, macs: int) -> Point:
     names = ("predictor", "realisation", "mean_rpd", "mean_rpd_ci95", "within_50", "within_50_ci95")
-    return Point(table_bytes=table_bytes, macs=macs, **{name: record[name] for name in names})  # type: ignore[arg-type]
+    return Point(table_bytes=flash_bytes, macs=macs, **{name: record[name] for name in names})  # type: ignore[arg-type]
 
 
 def draw(points: Sequence[Point], floor_rpd: float | None, conditions: str, path: Path) -> None:

@@ -13,9 +13,10 @@ from sim.counter_rng import SEED_HIGHEST
 from sim.errors import UserError
 from sim.jobs import default_jobs
 from sim.output_files import write_json
+from train.document import replace_section
 from train.evaluate import EVALUATION_SEED
 from train.pareto import SIZES, draw, pareto, text_table
-from train.report import PHYSICS, read_floor, replace_section
+from train.report import PHYSICS, read_floor
 from train.responses import load
 
 BEGIN, END = "<!-- table: written by `python -m train pareto` -->", "<!-- end of table -->"

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from codegen.validation import first_problem
 from sim.accuracy import AccuracyRecord
 from sim.errors import UserError
-from sim.output_files import write_text
+from train.document import replace_section
 from train.floor import PREDICTOR as FLOOR
 from train.floor import REALISATION as ORACLE
 
@@ -241,19 +241,3 @@ def update_readme(readme: Path, records: Sequence[Record]) -> None:
         UserError: the markers are missing.
     """
     replace_section(readme, BEGIN, END, markdown(records))
-
-
-def replace_section(document: Path, begin: str, end: str, text: str) -> None:
-    """Replace what stands between two markers of a document.
-
-    Raises:
-        UserError: there is no such document, or the markers are missing.
-    """
-    try:
-        before, found_begin, rest = document.read_text(encoding="utf-8").partition(begin)
-    except FileNotFoundError:
-        raise UserError(f"document not found: {document}") from None
-    _, found_end, after = rest.partition(end)
-    if not (found_begin and found_end):
-        raise UserError(f"{document} has no results section between '{begin}' and '{end}'")
-    write_text(document, f"{before}{begin}\n{text}{end}{after}")

@@ -38,13 +38,18 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def code_sha256(*, with_responses: bool = False) -> str:
+    """Return the SHA-256 of the training code, that for recorded responses included or not."""
+    code = hashlib.sha256()
+    for name in (*CODE, *(CODE_FOR_RESPONSES if with_responses else ())):
+        code.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    return code.hexdigest()
+
+
 def made_from(
     recipe: Recipe, dataset_sha256: str, responses_sha256: str | None, seed: int, parent: Path | None
 ) -> dict[str, Any]:
     """Return everything a network's weights are a function of, as JSON would give it back."""
-    code = hashlib.sha256()
-    for name in (*CODE, *(CODE_FOR_RESPONSES if responses_sha256 else ())):
-        code.update((Path(__file__).parent / f"{name}.py").read_bytes())
     fields = {
         "dataset_sha256": dataset_sha256,
         "responses_sha256": responses_sha256,
@@ -52,7 +57,7 @@ def made_from(
         "seed": seed,
         "parent_sha256": file_sha256(parent) if parent is not None else None,
         "versions": {library: metadata.version(library) for library in LIBRARIES},
-        "code_sha256": code.hexdigest(),
+        "code_sha256": code_sha256(with_responses=responses_sha256 is not None),
     }
     as_json: dict[str, Any] = json.loads(json.dumps(fields))
     return as_json

@@ -1,5 +1,7 @@
 """The commands as users type them: results, one-line errors, nothing left behind."""
 
+import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -123,7 +125,13 @@ def test_predict_refuses_unusable_pairs(made, tmp_path, text, complaint):
 
 
 def test_verify_and_host(made, tmp_path):
-    done = run("verify", made / "fw", "--random", "20000")
+    done = run("verify", made / "fw", "--random", "20000", "-o", tmp_path / "verified.json")
+    verified = json.loads((tmp_path / "verified.json").read_text())
+    assert (verified["compared"], verified["what"]) == (20_000, "random pairs")
+    assert (
+        verified["manifest_sha256"]
+        == hashlib.sha256((made / "fw" / "manifest.json").read_bytes()).hexdigest()
+    )
     assert done.returncode == 0 and "equals the integer model on 20,000 random pairs" in done.stdout
     done = run("verify", made / "fw", "--sanitize", "--random", "5000")
     assert done.returncode == 0 and "5,000 random pairs under sanitizers" in done.stdout

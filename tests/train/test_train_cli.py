@@ -31,6 +31,9 @@ VERBS = (
     "floor",
     "ablation",
     "pareto",
+    "page",
+    "paper",
+    "ranges",
     "report",
 )
 
