@@ -81,9 +81,12 @@ static int fuzz(long n)
                                         "CONF:ITER 9",
                                         "CONF:STUC 3,1000",
                                         "CONF:CRC 0",
-                                        "CONF:CRC 0*4B5D",
+                                        "CONF:CRC 1",
                                         "PROG:VER 0,0,0.3mS"};
     long findings = 0;
+    long replies = 0;
+    long pulses = 0;
+    long with_crc = 0;
 
     begin();
     for (long i = 0; i < n; i++) {
@@ -104,7 +107,9 @@ static int fuzz(long n)
             ouro_scpi_feed(&scpi, (uint8_t)line[k]);
         }
         ouro_scpi_feed(&scpi, (uint8_t)'\n');
+        with_crc += scpi.has_crc ? 1 : 0;
         for (uint32_t k = draw(24U); k > 0U; k--) {
+            pulses += (ouro_mailbox_wait(&hal) == OURO_WAIT_PULSE) ? 1 : 0;
             (void)ouro_scpi_poll(&scpi);
             if (draw(8U) != 0U) {
                 serve();
@@ -112,6 +117,7 @@ static int fuzz(long n)
         }
         if (draw(2U) != 0U) {
             while (ouro_scpi_take(&scpi, &byte)) {
+                replies += (byte == (uint8_t)'\n') ? 1 : 0;
             }
         }
         g_nS = (int32_t)draw(600000U);
@@ -119,11 +125,12 @@ static int fuzz(long n)
             findings++;
             begin();
         }
-        if (draw(512U) == 0U) {
+        if (draw(scpi.has_crc ? 16U : 512U) == 0U) {
             begin(); /* leaves a CRC switched on by chance, or a reset in mid-pulse */
         }
     }
-    printf("%ld executions, %ld findings\n", n, findings);
+    printf("%ld executions, %ld findings; %ld replies, %ld polls in a pulse, %ld with CRC\n", n, findings, replies,
+           pulses, with_crc);
     return (findings == 0) ? 0 : 1;
 }
 
