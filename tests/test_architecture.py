@@ -19,7 +19,10 @@ MAY_IMPORT = {  # of the project's packages, besides itself
     "train": {"sim", "codegen"},
 }
 FOLDERS = (*MAY_IMPORT, "tests", "benchmarks", "scripts")
-DISTRIBUTION = {"google": "protobuf"}  # of top-level modules that are not called like their distribution
+DISTRIBUTION = {
+    "google": "protobuf",
+    "elftools": "pyelftools",
+}  # of top-level modules that are not called like their distribution
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
