@@ -160,7 +160,7 @@ def _voltages(context: click.Context, parameter: click.Parameter, text: str) -> 
     except ValueError:
         raise click.BadParameter("give voltages, separated by commas") from None
     if not all(0.0 < abs(v) <= V_HIGHEST_V for v in found):
-        raise click.BadParameter(f"pulse voltages lie within +-{V_HIGHEST_V:g} V and are not 0")
+        raise click.BadParameter(f"pulse voltages lie within +-{V_HIGHEST_V:g} V and are not 0: {text}")
     return found
 
 
@@ -180,7 +180,7 @@ def compare_verb(
     names: tuple[str, ...], voltages: tuple[float, ...], figure: Path | None, page: Path | None, output: Path
 ) -> None:
     """Compare the device models: current, switching time, sensitivity to radius and length, at equal N."""
-    models = [load_model(name) for name in names] if names else list(MODELS.values())
+    models = [load_model(name) for name in dict.fromkeys(names)] if names else list(MODELS.values())
     found = compare(models, voltages)
     table = as_markdown(found)
     if page is not None:

@@ -67,7 +67,10 @@ def concentration(g_S: npt.ArrayLike) -> Floats:
     g = -G0 * np.expm1(-G1 * V_READ_V)
     h = H0 + H1 * V_READ_V + H2 * np.exp(-H3 * V_READ_V)
     if not np.all((i > 0.0) & (i < g)):
-        raise UserError(f"conductance must lie between 0 and {g / V_READ_V * 1e6:.1f} uS for this model")
+        bad = float(np.asarray(i / V_READ_V).ravel()[int(np.argmin(((i > 0.0) & (i < g)).ravel()))])
+        raise UserError(
+            f"conductance = {bad * 1e6:g} uS must lie between 0 and {g / V_READ_V * 1e6:.1f} uS for model {NAME}"
+        )
     return np.asarray(N_UNIT * (((g / i) ** K0 - 1.0) / h) ** (-1.0 / J0))
 
 

@@ -170,8 +170,10 @@ def concentration(model: DeviceModel, g_S: npt.ArrayLike, r_m: npt.ArrayLike, l_
     low, high = model.n_lowest_1e26, model.params.n_max_1e26
     g_low, g_high = (model.read_conductance(r, l, np.full_like(r, n)) for n in (low, high))
     if not np.all((g >= g_low) & (g <= g_high)):
+        bad = float(g[~((g >= g_low) & (g <= g_high))][0])
         raise UserError(
-            f"conductance must lie within {g_low.max() * 1e6:.2f} .. {g_high.min() * 1e6:.2f} uS for model {model.name}"
+            f"conductance = {bad * 1e6:g} uS must lie within {g_low.max() * 1e6:.2f} .. {g_high.min() * 1e6:.2f} uS"
+            f" for model {model.name}"
         )
 
     def excess(log_n: Floats, wanted_S: Floats, radius_m: Floats, length_m: Floats) -> Floats:

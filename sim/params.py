@@ -96,4 +96,5 @@ def require_in_range(name: str, value: float, low: float, high: float, unit: str
     """
     inside = math.isfinite(value) and low <= value <= high and not (low == 0.0 and value == 0.0)
     if not inside:
-        raise UserError(f"{name} = {value:g} {unit}".rstrip() + f" is outside {low:g} .. {high:g}")
+        limits = "must be above 0" if value == low == 0.0 else f"is outside {low:g} .. {high:g}"
+        raise UserError(f"{name} = {value:g} {unit}".rstrip() + f" {limits}")

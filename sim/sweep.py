@@ -9,11 +9,14 @@ import numpy as np
 
 from sim import jart_full, tables
 from sim.command_line import model_option
+from sim.errors import UserError
 from sim.models import concentration, load_model
 from sim.output_files import whole_file
 from sim.trajectory import Trajectory, respond
 from sim.units import NM
 from sim.waveform import triangle
+
+N_START_1E26 = 0.06
 
 
 @click.command()
@@ -25,7 +28,7 @@ from sim.waveform import triangle
     help="Voltages to sweep to from 0 V and back, in V, in turn.",
 )
 @click.option("--rate", "rate_V_s", type=float, default=1.0, show_default=True, help="Sweep rate in V/s.")
-@click.option("--n-start", type=float, default=0.06, show_default=True, help="Start N in 1e26 m^-3.")
+@click.option("--n-start", type=float, help="Start N in 1e26 m^-3  [0.06].")
 @click.option("--g-start", "g_start_S", type=float, help="Start conductance in S, instead.")
 @click.option("--r", "r_nm", type=float, help="Filament radius in nm  [nominal].")
 @click.option("--l", "l_nm", type=float, help="Disc length in nm  [nominal].")
@@ -36,7 +39,7 @@ def sweep(
     model: str,
     peaks: str,
     rate_V_s: float,
-    n_start: float,
+    n_start: float | None,
     g_start_S: float | None,
     r_nm: float | None,
     l_nm: float | None,
@@ -49,8 +52,11 @@ def sweep(
     r_m = chosen.params.r0_m if r_nm is None else r_nm * NM
     l_m = chosen.params.l0_m if l_nm is None else l_nm * NM
     waveform = triangle(_voltages(peaks), rate_V_s)
+    if g_start_S is not None and n_start is not None:
+        raise UserError("give --n-start or --g-start, not both")
     if g_start_S is not None:
         n_start = float(concentration(chosen, g_start_S, r_m, l_m)[0])
+    n_start = N_START_1E26 if n_start is None else n_start
     done = respond(chosen, waveform, n_start, waveform.sampled(points), r_m=r_m, l_m=l_m)
     tables.write_csv(
         output,

@@ -60,6 +60,8 @@ def triangle(peaks_V: Sequence[float], rate_V_s: float) -> Waveform:
         rate_V_s: slope of all edges, V/s.
     """
     require_in_range("sweep rate", rate_V_s, 0.0, 1e12, "V/s")
+    for peak in peaks_V:
+        require_in_range("peak voltage", peak, -V_HIGHEST_V, V_HIGHEST_V, "V")
     corners = [0.0, *(v for peak in peaks_V for v in (peak, 0.0))]
     lengths = np.abs(np.diff(corners)) / rate_V_s
     if not peaks_V or np.any(lengths == 0.0):

@@ -100,7 +100,7 @@ def with_option(name: str, value: str) -> tuple[str, ...]:
         (with_option("--width", "-1e-6"), "pulse width = -1e-06 s is outside"),
         (with_option("--width", "inf"), "pulse width = inf s is outside"),
         (with_option("--g-start", "2e-9"), "start conductance is outside"),
-        (with_option("--g-start", "5"), "conductance must lie between"),
+        (with_option("--g-start", "5"), "conductance = 5e+06 uS must lie between"),
         (with_option("--noise", "nope"), "unknown noise preset 'nope'; known: jart-var, none"),
         (with_option("--noise", "bad.toml"), "radius.step = 7"),
         (with_option("--model", "hp-ideal"), "hp-ideal"),
