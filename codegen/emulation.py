@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from codegen.boards import Board
-from codegen.controllers import ControllerBank, Request
 from codegen.build import host_library
+from codegen.controllers import ControllerBank, Request
 from codegen.firmware import Firmware
 from codegen.reference import ReferencePredictor
 from codegen.status import Status
@@ -187,7 +187,7 @@ def emulator(elf: Path, board: Board) -> Iterator[Emulated]:
                 connection, _ = server.accept()
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 connections.append(connection)
-            emulated = Emulated(*connections, process)
+            emulated = Emulated(connections[0], connections[1], process)
             emulated.enable_link()
             yield emulated
         except TimeoutError:
@@ -216,9 +216,7 @@ def emulate(
     with emulator(elf, board) as emulated:
         identity = emulated.ask("*IDN?")
         trace, outcomes = _one_shots(emulated, drawn.bench(board.bench_params()), drawn)
-        verified = _write_and_verify(
-            emulated, firmware, draw_trials(max(verify_trials, 1), noise, seed + 1), verify_trials
-        )
+        verified = _write_and_verify(emulated, firmware, noise, seed + 1, verify_trials)
     wanted = one_shot(
         drawn.bench(board.bench_params()), ReferencePredictor(firmware.model), drawn.g_target_nS
     )
@@ -255,11 +253,13 @@ def _one_shots(emulated: Emulated, bench: Bench, drawn: Trials) -> tuple[Program
     return trace, outcomes
 
 
-def _write_and_verify(emulated: Emulated, firmware: Firmware, drawn: Trials, count: int) -> dict[str, int]:
+def _write_and_verify(
+    emulated: Emulated, firmware: Firmware, noise: NoisePreset, seed: int, count: int
+) -> dict[str, int]:
     """Programs to within 5 %, 20 iterations at most, in the emulator and by the host's controllers."""
     if count == 0:
         return {"devices": 0, "differing": 0, "converged": 0}
-    request = Request(tolerance_permille=50, max_iterations=20)
+    request, drawn = Request(tolerance_permille=50, max_iterations=20), draw_trials(count, noise, seed)
     emulated.use(drawn.bench(firmware.board.bench_params()))
     for setting in (
         "CONF:TOL 0",

@@ -11,7 +11,7 @@ from elftools.elf.elffile import ELFFile
 from intelhex import IntelHex
 
 from codegen.boards import Board
-from codegen.cross import CrossCompiler, cross_compiler, link, load_core
+from codegen.cross import cross_compiler, link, load_core
 from codegen.firmware import Firmware, load_firmware
 from firmware_templates import BOARDS, TARGETS
 from sim.errors import UserError
