@@ -176,7 +176,7 @@ def emulator(elf: Path, board: Board) -> Iterator[Emulated]:
     if program is None:
         raise UserError(f"{QEMU['arm']} is not installed: apt install qemu-system-arm")
     with socket.create_server(("127.0.0.1", 0)) as host, socket.create_server(("127.0.0.1", 0)) as link:
-        lines = [f"tcp:127.0.0.1:{server.getsockname()[1]}" for server in (host, link)]
+        lines = [f"tcp:127.0.0.1:{server.getsockname()[1]},nodelay=on" for server in (host, link)]
         command = [program, "-M", machine, "-kernel", str(elf), "-display", "none", "-monitor", "none"]
         command += [word for line in lines for word in ("-serial", line)]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
