@@ -136,7 +136,6 @@ def link(
     include: Sequence[Path],
     linker_script: Path,
     output: Path,
-    more: Sequence[str] = (),
 ) -> None:
     """Compile and link C files for a core, without a C library.
 
@@ -157,7 +156,6 @@ def link(
             *map(str, sources),
             "-o",
             str(output),
-            *more,
             *libraries,
         ]
     )

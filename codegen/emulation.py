@@ -23,9 +23,10 @@ import numpy as np
 from codegen.boards import Board
 from codegen.build import host_library
 from codegen.controllers import ControllerBank, Request
-from codegen.firmware import Firmware
+from codegen.firmware import Firmware, load_firmware
 from codegen.reference import ReferencePredictor
 from codegen.status import Status
+from codegen.target import Built
 from sim.accuracy import accuracy_record
 from sim.bench import Bench
 from sim.closed_loop import ProgramTrace, Trials, draw_trials, one_shot
@@ -199,8 +200,8 @@ def emulator(elf: Path, board: Board) -> Iterator[Emulated]:
                 connection.close()
 
 
-def emulate(
-    elf: Path, firmware: Firmware, noise: NoisePreset, seed: int, trials: int, verify_trials: int
+def emulate_built(
+    built: Built, firmware_folder: Path, noise: NoisePreset, seed: int, trials: int, verify_trials: int
 ) -> dict[str, Any]:
     """One-shot and write-and-verify in the emulator, compared with the integer reference and the host's controllers.
 
@@ -211,9 +212,9 @@ def emulate(
         raise UserError(
             f"trials must be 1 .. {MOST_DEVICES}: the boards select {ARRAY_SIDE} x {ARRAY_SIDE} cells"
         )
-    board = firmware.board
+    board, firmware = built.board, load_firmware(firmware_folder)
     drawn = draw_trials(trials, noise, seed)
-    with emulator(elf, board) as emulated:
+    with emulator(built.elf, board) as emulated:
         identity = emulated.ask("*IDN?")
         trace, outcomes = _one_shots(emulated, drawn.bench(board.bench_params()), drawn)
         verified = _write_and_verify(emulated, firmware, noise, seed + 1, verify_trials)
@@ -225,6 +226,7 @@ def emulate(
     return {
         "board": board.name,
         "machine": board.target.emulator,
+        "compiler": built.compiler,
         "identity": identity,
         "one_shot": asdict(record),
         "statuses": {
