@@ -175,7 +175,7 @@ def emulator(elf: Path, board: Board) -> Iterator[Emulated]:
         raise UserError(f"board '{board.name}' has no emulator")
     program = shutil.which(QEMU["arm"])
     if program is None:
-        raise UserError(f"{QEMU['arm']} is not installed: apt install qemu-system-arm")
+        raise UserError(f"{QEMU['arm']} is not installed: scripts/targets.sh installs it, or says how")
     with socket.create_server(("127.0.0.1", 0)) as host, socket.create_server(("127.0.0.1", 0)) as link:
         lines = [f"tcp:127.0.0.1:{server.getsockname()[1]},nodelay=on" for server in (host, link)]
         command = [program, "-M", machine, "-kernel", str(elf), "-display", "none", "-monitor", "none"]

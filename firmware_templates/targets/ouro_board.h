@@ -2,7 +2,8 @@
  * What a board's hal.c provides: its peripherals behind the shape of ouro_hal.h, two serial lines, a watchdog.
  *
  * ouro_target_hal.c turns these into ouro_hal.h and, for tests, can put a simulated bench in their place.
- * Rules, safe state and signs are those of ouro_hal.h; every call is bounded and returns at once.
+ * Rules, safe state and signs are those of ouro_hal.h; every call is bounded and returns at once. The controller's gate
+ * has agreed to each pulse: `ticks` lies within the manifest's limits.
  */
 #ifndef OURO_BOARD_H
 #define OURO_BOARD_H
