@@ -20,7 +20,7 @@ PAPER_SEEDS ?= 5
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help firmware verify report paper ranges readme test lint format bench calibrate clean distclean FORCE
+.PHONY: help firmware elf verify report paper ranges readme test lint format bench calibrate clean distclean FORCE
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -89,6 +89,10 @@ $(BUILD)/demo/convergence.json: $(FIRMWARE)/manifest.json $(call inputs,NOISE)
 
 $(BUILD)/results.json: $(BUILD)/evaluation.json $(BUILD)/cosimulation.json $(BUILD)/host/$(BOARD).so $(BUILD)/floor.json $(wildcard train/report*.py)
 	$(PY) -m train report $(BUILD)/evaluation.json $(BUILD)/cosimulation.json --floor $(BUILD)/floor.json --figure $(BUILD)/accuracy.png -o $@ >$(BUILD)/report.txt
+
+# --- what is flashed --------------------------------------------------------------------------------------
+elf: $(FIRMWARE)/manifest.json ## what is flashed on BOARD: ELF, HEX, BIN, map and sizes in build/elf/BOARD
+	$(PY) -m codegen elf $(FIRMWARE) --board $(BOARD) -o $(BUILD)/elf/$(BOARD)
 
 # --- proof and checks -------------------------------------------------------------------------------------
 verify: $(FIRMWARE)/manifest.json ## compare C and integer reference on all 16.7 million pairs of 12-bit codes

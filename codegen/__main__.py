@@ -12,13 +12,14 @@ from pathlib import Path
 
 import click
 
-from codegen.boards import board_names, load_board
+from codegen.boards import load_board
 from codegen.build import host_library
 from codegen.cosim_verbs import cosim, demo
 from codegen.firmware import load_firmware, make_firmware, manifest_sha256
 from codegen.host import HostLibrary
 from codegen.pairs_csv import format_pulses, read_pairs
 from codegen.size_verb import size
+from codegen.target_verbs import boards, elf, emulate
 from codegen.verify import verify_codes, verify_random, verify_sanitized
 from sim.command_line import jobs_option, run
 from sim.output_files import write_json, write_text
@@ -97,16 +98,12 @@ def verify(
     click.echo(f"{folder}: C equals the integer model on {compared:,} {what}")
 
 
-@main.command()
-def boards() -> None:
-    """List the boards there are."""
-    for name in board_names():
-        click.echo(f"{name:12} {load_board(name).description}")
-
-
 main.add_command(size)
 main.add_command(cosim)
 main.add_command(demo)
+main.add_command(boards)
+main.add_command(elf)
+main.add_command(emulate)
 
 if __name__ == "__main__":
     run(main, "codegen")

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 INT32_MAX = 2**31 - 1
 
 Positive = Annotated[int, Field(ge=1, le=INT32_MAX)]
-# Names end up in C string literals and folder names.
-BoardName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+# Names end up in C string literals, folder names and command lines.
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+Address = Annotated[int, Field(ge=0, lt=2**32)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\r\n]*$")]
 
 
@@ -99,12 +100,18 @@ class Target(StrictModel):
     cpu: Text
     flash_bytes: Positive
     ram_bytes: Positive
+    flash_origin: Address | None = None
+    ram_origin: Address | None = None
+    startup: Name | None = None
+    """Folder of `firmware_templates/targets` with the core family's start-up and linker script."""
+    emulator: Name | None = None
+    """QEMU's name of the machine."""
 
 
 class Board(StrictModel):
     """One board manifest."""
 
-    name: BoardName
+    name: Name
     description: Text
     schema_: Literal[1] = Field(alias="schema")
     timer: Timer

@@ -6,6 +6,7 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ _COMMON = (
     "-fdata-sections",
     "-mthumb",
 )
-_LINK = ("-static", "-Wl,--gc-sections", "-T", str(PREDICTOR_LINKER_SCRIPT))
+_LINK = ("-static", "-Wl,--gc-sections")
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,22 @@ def compile_predictor(folder: Path, core: Core, output: Path, compiler: CrossCom
     sources = [folder / "src" / name for name in PREDICTOR_SOURCES]
     if missing := [path for path in sources if not path.is_file()]:
         raise UserError(f"{folder} is not a firmware folder: it has no {missing[0].relative_to(folder)}")
+    link(compiler, core, sources, [folder / "include"], PREDICTOR_LINKER_SCRIPT, output)
+
+
+def link(
+    compiler: CrossCompiler,
+    core: Core,
+    sources: Sequence[Path],
+    include: Sequence[Path],
+    linker_script: Path,
+    output: Path,
+) -> None:
+    """Compile and link C files for a core, without a C library.
+
+    Raises:
+        UserError: the compiler refuses them.
+    """
     # 64-bit products of small cores are functions of the compiler's: zig links its own by itself.
     libraries = ("-nostdlib", "-lgcc") if compiler.name != "zig" else ()
     _run(
@@ -133,7 +150,9 @@ def compile_predictor(folder: Path, core: Core, output: Path, compiler: CrossCom
             *compiler.flags(core),
             *_COMMON,
             *_LINK,
-            f"-I{folder / 'include'}",
+            "-T",
+            str(linker_script),
+            *(f"-I{path}" for path in include),
             *map(str, sources),
             "-o",
             str(output),
