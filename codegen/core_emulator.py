@@ -22,10 +22,10 @@ from codegen.cross import Core
 from codegen.fixed import Int64Array
 from sim.errors import UserError
 
-RAM_ADDRESS, RAM_BYTES = 0x2000_0000, 0x1_0000
+RAM_ADDRESS, RAM_BYTES = 0x2000_0000, 0x4_0000
 STOP_ADDRESS = 0x0FFF_0000  # the return address of the call
-PULSE_ADDRESS = RAM_ADDRESS
 STACK_TOP = RAM_ADDRESS + RAM_BYTES
+PULSE_ADDRESS = STACK_TOP - 0x1_0000  # above an image's own memory, below the stack
 MOST_INSTRUCTIONS = 10_000_000
 _PAGE = 0x1000
 _NOT_THE_NETWORK = ("ouro_exp2", "exp2_", "mantissa_", "__")
@@ -101,7 +101,8 @@ class CoreEmulator:
         self._uc.mem_map(RAM_ADDRESS, RAM_BYTES)
         self._uc.mem_map(STOP_ADDRESS, _PAGE)
         for first, last in _pages(image):
-            self._uc.mem_map(first, last - first)
+            if not RAM_ADDRESS <= first < last <= RAM_ADDRESS + RAM_BYTES:
+                self._uc.mem_map(first, last - first)
         for address, content in image.segments:
             self._uc.mem_write(address, content)
         self._decoder = capstone.Cs(capstone.CS_ARCH_ARM, capstone.CS_MODE_THUMB | capstone.CS_MODE_MCLASS)
@@ -220,7 +221,7 @@ class _Kind:
 def _pages(image: Image) -> list[tuple[int, int]]:
     """Page-aligned ranges that cover the segments, joined where they touch."""
     ranges: list[tuple[int, int]] = []
-    for address, content in sorted(image.segments):
+    for address, content in sorted(each for each in image.segments if each[1]):
         first, last = address // _PAGE * _PAGE, -(-(address + len(content)) // _PAGE) * _PAGE
         if ranges and first <= ranges[-1][1]:
             ranges[-1] = (ranges[-1][0], max(last, ranges[-1][1]))

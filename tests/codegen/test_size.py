@@ -19,6 +19,7 @@ from codegen.cross import CORES, compile_predictor, find_cross_compilers
 from codegen.firmware import load_firmware, make_firmware
 from codegen.kernels import ARMV7EM, PORTABLE, kernel_of, padded, stream
 from codegen.size import measure, require_within, run
+from codegen.target import build_elf
 from firmware_templates import BUDGETS
 from sim.errors import UserError
 
@@ -155,3 +156,13 @@ def test_without_a_compiler_the_way_to_one_is_said(paper: Path, monkeypatch: pyt
         UserError, match=r"pip install .* brings zig, apt install gcc-arm-none-eabi brings GCC"
     ):
         measure(paper, CORES["cortex-m4"])
+
+
+@pytest.mark.skipif(not COMPILERS, reason="no cross compiler")
+def test_a_board_s_elf_is_measured_as_it_is(networks, tmp_path: Path) -> None:
+    """The predictor inside what is flashed takes as many instructions as it does alone."""
+    folder = firmware(networks, tmp_path, "paper", "stm32f405")
+    build_elf(folder, tmp_path / "elf")
+    whole = measure(folder, CORES["cortex-m4"], elf=tmp_path / "elf" / "ouroboros.elf")
+    alone = measure(folder, CORES["cortex-m4"])
+    assert whole.instructions == alone.instructions and whole.flash_bytes > alone.flash_bytes

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from codegen.firmware import load_firmware
+from codegen.kernels import PORTABLE, table_bytes
 from sim.errors import UserError
 from train.__main__ import main
 from train.pareto_verbs import BEGIN, END
@@ -23,7 +24,7 @@ def test_the_command(tiny_responses: Path, tmp_path: Path) -> None:
     network, table = json.loads((out / "pareto.json").read_text())["points"]
     assert (network["predictor"], network["realisation"], network["macs"]) == ("mlp_2-4-3-1", "c", 23)
     model = load_firmware(out / "firmware" / "mlp_2-4-3-1").model
-    assert network["table_bytes"] == model.table_bytes() and model.topology == "2-4-3-1"
+    assert network["table_bytes"] == table_bytes(model, PORTABLE) and model.topology == "2-4-3-1"
     assert (table["predictor"], table["table_bytes"], table["macs"]) == ("table_16x16", 1024, 4)
     assert done.stdout.strip() in page.read_text()
     assert (out / "pareto.png").read_bytes().startswith(b"\x89PNG")
