@@ -122,6 +122,7 @@ bench: $(READY) ## speed of the device models and of the predictor
 	$(PY) -m sim bench
 	$(PY) benchmarks/campaign_scaling.py
 	$(PY) benchmarks/predictor_speed.py
+	$(PY) benchmarks/rivals.py
 
 calibrate: $(READY) ## find the noise amplitude at which the paper's recipe gives the paper's accuracy (ten minutes)
 	$(PY) -m train calibrate -o $(BUILD)/calibration
