@@ -177,7 +177,9 @@ def test_the_zephyr_module_compiles_what_was_chosen(
         CONFIG_OUROBOROS="y",
         CONFIG_OUROBOROS_CONTROLLER="y" if with_controller else "n",
     )
-    members = {line.removesuffix(".o") for line in run(["ar", "t", tmp_path / "module" / "libmodule.a"]).splitlines()}
+    members = {
+        line.removesuffix(".o") for line in run(["ar", "t", tmp_path / "module" / "libmodule.a"]).splitlines()
+    }
     sources = {path.name for path in (made / "src").glob("*.c")}
     assert members - {"empty.c"} == sources - (set() if with_controller else CONTROLLER)
 
