@@ -74,8 +74,9 @@ $(BUILD)/evaluation.json: $(TRAINED) $(BUILD)/baselines.json $(call inputs,BOARD
 	$(PY) -m train evaluate $(NETWORKS) --baselines $(BUILD)/baselines.json --board $(BOARD) --noise $(NOISE) \
 	    --trials $(TRIALS) --seed $(EVALUATION_SEED) -o $@
 
-$(FIRMWARE)/manifest.json: $(TRAINED) $(CODEGEN_CODE) $(call inputs,DEPLOY)
-	$(PY) -m codegen firmware $(BUILD)/networks/$(DEPLOY).onnx --board $(BOARD) --calibration $(DATASET) --force -o $(FIRMWARE)
+$(FIRMWARE)/manifest.json: $(BUILD)/cosimulation.json $(call inputs,DEPLOY)
+	$(PY) -m codegen firmware $(BUILD)/networks/$(DEPLOY).onnx --board $(BOARD) --calibration $(DATASET) \
+	    --results $(BUILD)/cosimulation.json --force -o $(FIRMWARE)
 
 $(BUILD)/host/$(BOARD).so: $(FIRMWARE)/manifest.json
 	$(PY) -m codegen host $(FIRMWARE) -o $@

@@ -143,7 +143,7 @@ def object_bytes(folder: Path, sources: tuple[str, ...]) -> int | None:
     total = 0
     for name in sources:
         compiled = folder / "object.o"
-        command = [*find_compiler(), *OBJECT_FLAGS, f"-I{folder / 'include'}", str(folder / "src" / name)]
+        command = [*find_compiler(), *OBJECT_FLAGS, f"-I{folder / 'src'}", str(folder / "src" / name)]
         subprocess.run([*command, "-o", str(compiled)], check=True)
         shown = subprocess.run(["size", str(compiled)], check=True, capture_output=True, text=True).stdout
         total += int(shown.splitlines()[1].split()[0])

@@ -39,10 +39,13 @@ def main() -> None:
 @click.option(
     "--calibration", type=Input, help="Data set to calibrate on  [default: a grid over the window]."
 )
+@click.option("--results", type=Input, help="Records of 'codegen cosim': the README states MODEL's accuracy.")
 @click.option("--force", is_flag=True, help="Replace the folder whatever it holds.")
-def firmware(model: Path, board_name: str, output: Path, calibration: Path | None, force: bool) -> None:
-    """Quantise MODEL (ONNX) and write C sources, manifest and integer model."""
-    made = make_firmware(model, load_board(board_name), output, calibration, force)
+def firmware(
+    model: Path, board_name: str, output: Path, calibration: Path | None, results: Path | None, force: bool
+) -> None:
+    """Quantise MODEL (ONNX) and write a library: C sources, build files, README, examples, integer model."""
+    made = make_firmware(model, load_board(board_name), output, calibration, force, results)
     click.echo(
         f"{output}: {made.model.topology} for board {board_name}, {made.table_bytes} bytes of tables, output "
         f"within {made.report['output_rms_error_of_full_scale']:.1e} rms and "

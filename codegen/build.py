@@ -68,15 +68,15 @@ def find_compiler() -> tuple[str, ...]:
 
 def _firmware_sources(folder: Path) -> list[Path]:
     sources = sorted((folder / "src").glob("*.c"))
-    if not sources or not (folder / "include").is_dir():
-        raise UserError(f"{folder} is not a firmware folder: it has no src/*.c and include/")
+    if not sources:
+        raise UserError(f"{folder} is not a firmware folder: it has no src/*.c")
     return [*sources, *sorted(HOST.glob("*.c"))]
 
 
 def _compile(
     sources: Sequence[Path], folder: Path, flags: Sequence[str], name: str, output: Path | None
 ) -> Path:
-    include = [folder / "include", *dict.fromkeys([HOST, *(source.parent for source in sources)])]
+    include = list(dict.fromkeys([folder / "src", HOST, *(source.parent for source in sources)]))
     # By name alone: the key must not depend on where the folders lie.
     headers = sorted((h for path in include for h in path.glob("*.h")), key=lambda header: header.name)
     command = [*find_compiler(), "-std=c11", *WARNINGS, *flags]

@@ -18,7 +18,7 @@ import numpy as np
 from codegen.boards import Board
 from codegen.build import host_library
 from codegen.controllers import ControllerBank, ControllerRun, status_counts
-from codegen.firmware import Firmware, load_firmware, make_firmware
+from codegen.firmware import Firmware, load_firmware, make_firmware, predictor_name
 from codegen.reference import ReferencePredictor
 from sim.accuracy import AccuracyRecord, accuracy_record
 from sim.closed_loop import ProgramTrace, Trials, draw_trials, one_shot
@@ -74,11 +74,6 @@ def cosimulate(
             found.append(_cosimulate_one(name, firmware, trials, jobs))
             progress(name)
         return found
-
-
-def predictor_name(source: Path) -> str:
-    """The name of a network file or firmware folder in records: its file name without `.onnx`."""
-    return source.resolve().name.removesuffix(".onnx")
 
 
 def as_json(results: Sequence[Cosimulation]) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def compile_predictor(folder: Path, core: Core, output: Path, compiler: CrossCom
     sources = [folder / "src" / name for name in PREDICTOR_SOURCES]
     if missing := [path for path in sources if not path.is_file()]:
         raise UserError(f"{folder} is not a firmware folder: it has no {missing[0].relative_to(folder)}")
-    link(compiler, core, sources, [folder / "include"], PREDICTOR_LINKER_SCRIPT, output)
+    link(compiler, core, sources, [folder / "src"], PREDICTOR_LINKER_SCRIPT, output)
 
 
 def link(

@@ -13,6 +13,7 @@ from codegen.boards import Board, board_from_fields
 from codegen.calibration import dataset_pairs, grid_pairs
 from codegen.folding import fold, window_nS
 from codegen.kernels import kernel_of, padded, table_bytes
+from codegen.measured_accuracy import measured_accuracy
 from codegen.onnx_import import FloatNetwork, load_network
 from codegen.precision import precision_report
 from codegen.qmodel import QuantizedModel
@@ -46,13 +47,19 @@ class Firmware:
 
 
 def make_firmware(
-    network_path: Path, board: Board, folder: Path, calibration: Path | None, force: bool
+    network_path: Path,
+    board: Board,
+    folder: Path,
+    calibration: Path | None,
+    force: bool,
+    results: Path | None = None,
 ) -> Firmware:
     """Import, quantise and render `network_path` into `folder`, whole or not at all.
 
     Args:
         calibration: data set whose pairs the quantiser uses; None for a grid over the trained window.
         force: replace `folder` whatever it holds.
+        results: records of `codegen cosim`; the README states the one named like the network file.
 
     Raises:
         UserError: bad input, or `folder` holds something that is not ours to replace.
@@ -71,13 +78,14 @@ def make_firmware(
     model = quantize(network, board, pairs)
     _require_room(model, board)
     report = precision_report(fold(network, board), model, pairs)
-    files = render(model, board, network.sha256, report)
+    accuracy = measured_accuracy(results, predictor_name(network_path), board.name) if results else None
+    files = render(model, board, network.sha256, report, accuracy)
     files[INTEGER_MODEL] = model.to_json()
     files[MANIFEST] = _manifest(network, model, board, report, files)
     with whole_directory(folder) as temporary:
         for name, text in files.items():
             path = temporary / name
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8", newline="\n")
     return Firmware(folder, model, board, report)
 
@@ -100,6 +108,11 @@ def load_firmware(folder: Path) -> Firmware:
     model = QuantizedModel.from_json(text, folder / INTEGER_MODEL)
     board = board_from_fields(manifest["board"], folder / MANIFEST)
     return Firmware(folder, model, board, manifest["quantisation"])
+
+
+def predictor_name(source: Path) -> str:
+    """The name of a network file or firmware folder in records: its file name without `.onnx`."""
+    return source.resolve().name.removesuffix(".onnx")
 
 
 def manifest_sha256(folder: Path) -> str:

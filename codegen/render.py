@@ -8,20 +8,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import jinja2
 
 from codegen import VERSION
 from codegen.boards import Board
+from codegen.cross import PREDICTOR_SOURCES
 from codegen.kernels import ARMV7EM, kernel_of, padded, padded_columns, stream, table_bytes
+from codegen.measured_accuracy import accuracy_rows
 from codegen.proof import Interval
 from codegen.qmodel import QuantizedLayer, QuantizedModel
-from firmware_templates import GENERATED, KERNELS, STATIC
+from firmware_templates import GENERATED, KERNELS, PROJECT, STATIC
+from sim.accuracy import AccuracyRecord
 
 RUNTIME_VERSION = 2  # ouro_fixed.h asserts that it is its own
-FOLDER_OF_SUFFIX = {".h": "include", ".c": "src", ".md": "."}
+SOURCE_FOLDER = "src"  # headers too: the Arduino tools look for them nowhere else
 LINE_WIDTH = 100
 
 
@@ -59,17 +62,27 @@ class _Table:
 
 
 def render(
-    model: QuantizedModel, board: Board, model_sha256: str, report: Mapping[str, Any]
+    model: QuantizedModel,
+    board: Board,
+    model_sha256: str,
+    report: Mapping[str, Any],
+    accuracy: AccuracyRecord | None = None,
 ) -> dict[str, str]:
-    """Every source file of the firmware, `{path in the folder: text}`, sorted by path."""
+    """Every file of the firmware that comes from a template, `{path in the folder: text}`, sorted by path.
+
+    Args:
+        report: the quantiser's, as `precision_report` gives it.
+        accuracy: what co-simulation measured; None when it has not.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(GENERATED),
+        loader=jinja2.FileSystemLoader([GENERATED, PROJECT]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
     kernel = kernel_of(board.target.cpu)
+    outputs = _outputs(kernel)
     context = {
         "model": model,
         "kernel": kernel,
@@ -82,35 +95,53 @@ def render(
         ],
         "board": board,
         "report": report,
+        "accuracy": accuracy,
+        "accuracy_rows": accuracy_rows(accuracy),
+        "sources": _sources(outputs),
         "runtime_version": RUNTIME_VERSION,
         "versions": {"generator": VERSION},
         "hashes": {"model": model_sha256, "board": board.sha256(), "templates": templates_sha256()},
     }
     files = {}
-    for path in _outputs(kernel):
-        name = path.name.removesuffix(".j2")
-        target = PurePosixPath(FOLDER_OF_SUFFIX[PurePosixPath(name).suffix]) / name
+    for target, path in outputs.items():
         if path.suffix == ".j2":
-            files[str(target)] = environment.get_template(path.name).render(context)
+            root = PROJECT if path.is_relative_to(PROJECT) else GENERATED
+            files[target] = environment.get_template(path.relative_to(root).as_posix()).render(context)
         else:
-            files[str(target)] = path.read_text(encoding="utf-8")
+            files[target] = path.read_text(encoding="utf-8")
     return dict(sorted(files.items()))
 
 
 def templates_sha256() -> str:
     """Hash of all templates and static sources, names included."""
     digest = hashlib.sha256()
-    files = [*STATIC.glob("*.[ch]"), *GENERATED.glob("*.j2"), *KERNELS.glob("*/*.[ch]")]
+    files = [*STATIC.glob("*.[ch]"), *GENERATED.glob("*.j2"), *KERNELS.glob("*/*.[ch]"), *_project()]
     for path in sorted(files, key=lambda path: (path.name, path.parent.name)):
         content = path.read_bytes()
         digest.update(f"{path.name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
 
 
-def _outputs(kernel: str) -> list[Path]:
-    """Static sources, the kernel and the templates that make a file; those named `_*` are parts of others."""
+def _outputs(kernel: str) -> dict[str, Path]:
+    """What each file of the folder is made of; templates named `_*` are parts of others."""
     templates = [path for path in GENERATED.glob("*.j2") if not path.name.startswith("_")]
-    return [*STATIC.glob("*.[ch]"), *(KERNELS / kernel).glob("*.[ch]"), *templates]
+    sources = [*STATIC.glob("*.[ch]"), *(KERNELS / kernel).glob("*.[ch]"), *templates]
+    return {
+        **{f"{SOURCE_FOLDER}/{path.name.removesuffix('.j2')}": path for path in sources},
+        **{path.relative_to(PROJECT).as_posix().removesuffix(".j2"): path for path in _project()},
+    }
+
+
+def _project() -> list[Path]:
+    """What makes the sources a library of several build systems, with README, licence and examples."""
+    return [path for path in PROJECT.rglob("*") if path.is_file()]
+
+
+def _sources(targets: Iterable[str]) -> dict[str, list[str]]:
+    """The C files, sorted: those of the predictor, and those that need the HAL of a board."""
+    paths = sorted(path for path in targets if path.startswith(f"{SOURCE_FOLDER}/") and path.endswith(".c"))
+    predictor = [f"{SOURCE_FOLDER}/{name}" for name in sorted(PREDICTOR_SOURCES)]
+    return {"predictor": predictor, "controller": [path for path in paths if path not in predictor]}
 
 
 def _words(words: Iterable[int]) -> list[str]:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 ROOT = Path(__file__).parent
-STATIC = ROOT / "static"  # plain C, copied as it is: .h to include/, .c to src/
-GENERATED = ROOT / "generated"  # Jinja templates: data, sizes, configuration
+STATIC = ROOT / "static"  # plain C, copied as it is to src/
+GENERATED = ROOT / "generated"  # Jinja templates of C: data, sizes, configuration; to src/
+PROJECT = ROOT / "project"  # the folder around src/: build files, README, licence, examples
 BOARDS = ROOT / "boards"  # NAME/board.toml
 HOST = ROOT / "host"  # C compiled only into the host library
 HOST_PROGRAMS = HOST / "programs"  # programs of their own, for the host

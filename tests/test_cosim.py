@@ -14,9 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 from codegen.boards import load_board
 from codegen.build import host_library
 from codegen.controllers import ControllerBank
-from codegen.cosim import cosimulate, predictor_name
+from codegen.cosim import cosimulate
 from codegen.cosim_verbs import cosim, demo
-from codegen.firmware import Firmware, make_firmware
+from codegen.firmware import Firmware, make_firmware, predictor_name
 from codegen.metadata import attach_metadata, metadata_from_dict
 from codegen.reference import ReferencePredictor
 from sim.closed_loop import draw_trials, one_shot, write_and_verify

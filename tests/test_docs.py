@@ -46,6 +46,8 @@ def test_the_network_example_becomes_firmware(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "2-16-1" in done.stdout and (tmp_path / "firmware" / "src" / "ouro_network.c").is_file()
+    for drop_in in ("CMakeLists.txt", "zephyr/module.yml", "library.properties", "library.json", "LICENSE"):
+        assert (tmp_path / "firmware" / drop_in).is_file()
 
 
 def test_the_noise_example_is_a_preset(tmp_path: Path) -> None:

@@ -81,6 +81,10 @@ def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(source: Pat
         "firmware_templates/boards/generic/board.toml",
         "firmware_templates/generated/_header.j2",
         "firmware_templates/host/programs/predict_stream.c",
+        "firmware_templates/project/LICENSE",
+        "firmware_templates/project/examples/SerialPulse/SerialPulse.ino",
+        "firmware_templates/project/zephyr/Kconfig",
+        "firmware_templates/project/zephyr/module.yml",
         "firmware_templates/static/ouro_fixed.h",
         "sim/presets/ouroboros.toml",
     ):

@@ -30,9 +30,11 @@
 #ifndef OURO_POLL_BUDGET
 /* Polls per wait. A poll takes 0.1 us or more, so that no wait ends before OURO_TIMEOUT_us. */
 #define OURO_POLL_BUDGET (10U * (uint32_t)OURO_TIMEOUT_us)
+#ifndef __cplusplus /* has no _Static_assert; the C files that include this have checked it */
 _Static_assert(OURO_TIMEOUT_us <= 400000000, "the poll budget must fit 32 bits");
 _Static_assert(INT64_C(1) * OURO_TIMEOUT_us * OURO_TIMER_Hz > INT64_C(1000000) * OURO_LIMIT_PULSE_ticks,
                "the longest pulse must end before a wait may");
+#endif
 #endif
 
 /* The controller's states, in the order of one iteration. */

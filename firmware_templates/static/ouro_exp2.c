@@ -18,17 +18,17 @@ static const uint32_t mantissa_q20[(1U << INDEX_BITS) + 1U] = {
 static uint32_t exp2_fraction_q20(uint32_t fraction_q16)
 {
     const uint32_t index = fraction_q16 >> STEP_BITS;
-    const uint32_t place = fraction_q16 & ((1U << STEP_BITS) - 1U);
+    const uint32_t place = fraction_q16 & ((UINT32_C(1) << STEP_BITS) - 1U);
     const uint32_t step = mantissa_q20[index + 1U] - mantissa_q20[index];
 
-    return mantissa_q20[index] + ((step * place + (1U << (STEP_BITS - 1U))) >> STEP_BITS);
+    return mantissa_q20[index] + ((step * place + (UINT32_C(1) << (STEP_BITS - 1U))) >> STEP_BITS);
 }
 
 uint32_t ouro_exp2_q16(int32_t exponent_q16)
 {
     /* Arithmetic shift: the integer part is the floor, the fraction is never negative. */
     const int32_t whole = exponent_q16 >> EXPONENT_BITS;
-    const uint32_t fraction_q16 = (uint32_t)exponent_q16 & ((1U << EXPONENT_BITS) - 1U);
+    const uint32_t fraction_q16 = (uint32_t)exponent_q16 & ((UINT32_C(1) << EXPONENT_BITS) - 1U);
 
     if (whole < -1) {
         return 0U; /* below one half */
@@ -44,5 +44,5 @@ uint32_t ouro_exp2_q16(int32_t exponent_q16)
     }
 
     const uint32_t shift = (uint32_t)((int32_t)MANTISSA_BITS - whole); /* 1 .. 21 */
-    return (mantissa + (1U << (shift - 1U))) >> shift;
+    return (mantissa + (UINT32_C(1) << (shift - 1U))) >> shift;
 }

@@ -96,8 +96,8 @@ def test_a_changed_firmware_is_caught(networks, tmp_path, what):
     make_firmware(path, load_board("generic"), tmp_path / "fw", None, False)
     name, old, new = {
         "weight": ("src/ouro_network.c", "/* rows 0 and 1 */\n    0x", "/* rows 0 and 1 */\n    ~0x"),
-        "shift": ("include/ouro_fixed.h", "(INT32_C(1) << (shift - 1U))", "(INT32_C(0) << (shift - 1U))"),
-        "window": ("include/ouro_config.h", "INT32_C(94450)", "INT32_C(94451)"),
+        "shift": ("src/ouro_fixed.h", "(INT32_C(1) << (shift - 1U))", "(INT32_C(0) << (shift - 1U))"),
+        "window": ("src/ouro_config.h", "INT32_C(94450)", "INT32_C(94451)"),
     }[what]
     source = tmp_path / "fw" / name
     text = source.read_text()

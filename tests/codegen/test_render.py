@@ -20,7 +20,16 @@ from codegen.render import templates_sha256
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "firmware"
-GENERATED = ("README.md", "include/ouro_config.h", "include/ouro_network.h", "src/ouro_network.c")
+GENERATED = (
+    "CMakeLists.txt",
+    "README.md",
+    "library.json",
+    "library.properties",
+    "src/ouro_config.h",
+    "src/ouro_network.c",
+    "src/ouro_network.h",
+    "zephyr/CMakeLists.txt",
+)
 CASES = {"linear_generic": ("linear_s", "generic"), "log_openmena": ("log10_s", "openmena")}
 
 
@@ -71,7 +80,7 @@ def test_another_process_elsewhere_gives_identical_bytes(case, networks, tmp_pat
 
 def test_sources_use_no_float_no_heap_and_no_recursion_prone_library(case):
     _, folder = case
-    for source in [*folder.glob("src/*.c"), *folder.glob("include/*.h")]:
+    for source in folder.glob("src/*.[ch]"):
         code = re.sub(r"/\*.*?\*/|\"[^\"]*\"", "", source.read_text(), flags=re.DOTALL)
         assert not re.search(r"\b(float|double|malloc|calloc|free|goto|setjmp|printf)\b", code), source.name
         included = set(re.findall(r"#include <(\S+)>", code))
@@ -85,7 +94,7 @@ def test_compiles_without_a_warning(case, tmp_path, compiler, optimisation):
         pytest.skip(f"no {compiler}")
     _, folder = case
     for source in sorted(folder.glob("src/*.c")):
-        command = [compiler, "-std=c11", *WARNINGS, optimisation, f"-I{folder / 'include'}"]
+        command = [compiler, "-std=c11", *WARNINGS, optimisation, f"-I{folder / 'src'}"]
         subprocess.run([*command, "-c", str(source), "-o", str(tmp_path / "a.o")], check=True)
 
 
