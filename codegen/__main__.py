@@ -17,6 +17,7 @@ from codegen.build import host_library
 from codegen.cosim_verbs import cosim, demo
 from codegen.firmware import load_firmware, make_firmware, manifest_sha256
 from codegen.host import HostLibrary
+from codegen.instrument_verbs import instrument
 from codegen.pairs_csv import format_pulses, read_pairs
 from codegen.size_verb import size
 from codegen.target_verbs import boards, elf, emulate
@@ -104,6 +105,7 @@ main.add_command(demo)
 main.add_command(boards)
 main.add_command(elf)
 main.add_command(emulate)
+main.add_command(instrument)
 
 if __name__ == "__main__":
     run(main, "codegen")
