@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from codegen.bench_verb import bench
 from codegen.boards import load_board
 from codegen.build import host_library
 from codegen.cosim_verbs import cosim, demo
@@ -106,6 +107,7 @@ main.add_command(boards)
 main.add_command(elf)
 main.add_command(emulate)
 main.add_command(instrument)
+main.add_command(bench)
 
 if __name__ == "__main__":
     run(main, "codegen")

@@ -130,10 +130,20 @@ class ScpiClient:
         Raises:
             UserError: the board refused, the reading is saturated, or the line failed.
         """
-        status, g_nS = self._result(f"MEAS:COND? {row},{column}", 2)
+        status, g_nS = self.reading(row, column)
         if status != Status.OK:
-            raise UserError(f"{self.port}: cell ({row}, {column}): {Status(status).name}")
+            raise UserError(f"{self.port}: cell ({row}, {column}): {status.name}")
         return g_nS
+
+    def reading(self, row: int, column: int) -> tuple[Status, int]:
+        """As `measure`, for callers that go on after a saturated reading, which has a status of its own.
+
+        Raises:
+            UserError: the board refused, or the line failed.
+        """
+        line = f"MEAS:COND? {row},{column}"
+        number, g_nS = self._result(line, 2)
+        return self._require_outcome(line, Status(number)), g_nS
 
     def program_one_shot(self, row: int, column: int, g_target_nS: int) -> Programmed:
         """One reading, one pulse towards `g_target_nS`. `g_last_nS` is the reading before the pulse.
@@ -166,10 +176,13 @@ class ScpiClient:
 
     def _program(self, line: str) -> Programmed:
         status, *numbers = self._result(line, 8)
-        result = Programmed(Status(status), *numbers)
-        if result.status.is_error and result.status not in DEVICE_OUTCOMES:
-            raise UserError(f"{self.port}: '{line}' ended with {result.status.name}")
-        return result
+        return Programmed(self._require_outcome(line, Status(status)), *numbers)
+
+    def _require_outcome(self, line: str, status: Status) -> Status:
+        """`status` when it is about the device only."""
+        if status.is_error and status not in DEVICE_OUTCOMES:
+            raise UserError(f"{self.port}: '{line}' ended with {status.name}")
+        return status
 
     def _command(self, line: str) -> None:
         """A line without a reply."""

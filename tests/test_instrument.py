@@ -160,7 +160,7 @@ def test_devices_that_fill_no_rows_are_refused(firmware: Firmware) -> None:
 @pytest.mark.parametrize(
     ("call", "complaint"),
     [
-        (lambda board: board.measure(6, 0), r"cell \(6, 0\): ERR_SELECT"),
+        (lambda board: board.measure(6, 0), "MEAS:COND. 6,0' ended with ERR_SELECT"),
         (lambda board: board.measure(0, 65536), "refused 'MEAS.*-222"),
         (lambda board: board.program_one_shot(0, 0, 1), "ERR_TARGET_RANGE"),
         (lambda board: board.program_verify(0, 0, -1), "refused 'PROG.*-104"),
