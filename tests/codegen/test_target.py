@@ -72,7 +72,8 @@ def test_the_map_names_controller_and_predictor(built):
 def test_every_pulse_of_the_emulated_firmware_is_the_reference_s(built, made):
     emulator_of(made[0])
     found = emulate_built(built, made[1], load_preset("ouroboros"), seed=3, trials=20, verify_trials=5)
-    assert found["identity"] == f"Ouroboros,{made[0]},0,1"
+    network = json.loads((made[1] / "manifest.json").read_text())["network"]["sha256"][:12]
+    assert found["identity"].startswith(f"Ouroboros,{made[0]},{network},")
     assert sum(found["statuses"].values()) == 20
     assert found["pulses_differing_from_reference"] == found["conductances_differing_from_reference"] == 0
     assert found["write_and_verify"]["devices"] == 5 and found["write_and_verify"]["differing"] == 0
