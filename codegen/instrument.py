@@ -56,6 +56,11 @@ class Instrument:
                 sent.append(reply)
         return bytes(sent)
 
+    def relay(self, client: socket.socket) -> None:
+        """Be the board's serial line for `client` until it hangs up."""
+        while received := client.recv(CHUNK):
+            client.sendall(self.exchange(received))
+
     @property
     def is_safe(self) -> bool:
         """At rest without voltage, and no safety rule was ever broken."""
@@ -87,10 +92,13 @@ def simulated_instrument(
     return Instrument(host_library(folder), bench, columns)
 
 
-def serve_tcp(instrument: Instrument, host: str, port: int, ready: Callable[[str], None]) -> None:
-    """Be the instrument on a TCP port, for one client after the other, until interrupted.
+def serve_tcp(
+    relay: Callable[[socket.socket], None], host: str, port: int, ready: Callable[[str], None]
+) -> None:
+    """Be an instrument on a TCP port, for one client after the other, until interrupted.
 
     Args:
+        relay: is the instrument's serial line for one client until that hangs up.
         port: 0 for any free one.
         ready: called with the URL for clients once they can connect.
 
@@ -107,8 +115,7 @@ def serve_tcp(instrument: Instrument, host: str, port: int, ready: Callable[[str
             connection, _ = server.accept()
             with closing(connection), suppress(ConnectionError):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                while received := connection.recv(CHUNK):
-                    connection.sendall(instrument.exchange(received))
+                relay(connection)
 
 
 def serve_pty(instrument: Instrument, ready: Callable[[str], None]) -> None:
