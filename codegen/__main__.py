@@ -12,16 +12,19 @@ from pathlib import Path
 
 import click
 
+from codegen.bench_verb import bench
 from codegen.boards import load_board
 from codegen.build import host_library
 from codegen.cosim_verbs import cosim, demo
 from codegen.firmware import load_firmware, make_firmware, manifest_sha256
+from codegen.fuzz import fuzz as fuzz_protocol
 from codegen.host import HostLibrary
+from codegen.instrument_verbs import instrument
 from codegen.pairs_csv import format_pulses, read_pairs
 from codegen.size_verb import size
 from codegen.target_verbs import boards, elf, emulate
 from codegen.verify import verify_codes, verify_random, verify_sanitized
-from sim.command_line import jobs_option, run
+from sim.command_line import jobs_option, progress_bar, run
 from sim.output_files import write_json, write_text
 
 Input = click.Path(path_type=Path)
@@ -101,12 +104,29 @@ def verify(
     click.echo(f"{folder}: C equals the integer model on {compared:,} {what}")
 
 
+@main.command()
+@click.argument("folder", type=Input)
+@click.option("--executions", type=click.IntRange(min=1), default=1_000_000, help="Lines to send.")
+@click.option("--seed", type=click.IntRange(min=0), default=1, help="Of the mutations.")
+@jobs_option
+def fuzz(folder: Path, executions: int, seed: int, jobs: int | None) -> None:
+    """Send mutated lines to the protocol of the firmware in FOLDER, under address and UB sanitizers."""
+    with progress_bar(executions, "fuzzing", "line") as bar:
+        done = fuzz_protocol(folder, executions, seed, jobs, bar.update)
+    click.echo(
+        f"{folder}: {done.executions:,} executions, {done.findings} findings; reached {done.replies:,} replies, "
+        f"{done.pulses:,} pulses, {done.secured:,} lines with a CRC"
+    )
+
+
 main.add_command(size)
 main.add_command(cosim)
 main.add_command(demo)
 main.add_command(boards)
 main.add_command(elf)
 main.add_command(emulate)
+main.add_command(instrument)
+main.add_command(bench)
 
 if __name__ == "__main__":
     run(main, "codegen")

@@ -38,14 +38,14 @@ def host_library(folder: Path, output: Path | None = None, extra_sources: Sequen
     return _compile([*_firmware_sources(folder), *extra_sources], folder, LIBRARY_FLAGS, "libouro.so", output)
 
 
-def sanitized_program(folder: Path) -> Path:
-    """Compile `predict_stream.c` with the firmware under address and undefined-behaviour sanitizers.
+def sanitized_program(folder: Path, name: str) -> Path:
+    """Compile one of `firmware_templates/host/programs/` with the firmware under address and UB sanitizers.
 
     Raises:
         UserError: as `host_library`.
     """
-    sources = [*_firmware_sources(folder), HOST_PROGRAMS / "predict_stream.c"]
-    return _compile(sources, folder, SANITIZED_FLAGS, "predict_stream", None)
+    sources = [*_firmware_sources(folder), HOST_PROGRAMS / f"{name}.c"]
+    return _compile(sources, folder, SANITIZED_FLAGS, name, None)
 
 
 @cache

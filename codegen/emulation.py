@@ -104,6 +104,29 @@ class Emulated:
         while not self.ask("SYST:ERR?").startswith("0,"):  # further answers to *IDN?, if it was asked in vain
             pass
 
+    def relay(self, client: socket.socket) -> None:
+        """Be the firmware's serial line for `client` until it hangs up, and serve the bench link.
+
+        Raises:
+            UserError: the emulator stopped.
+        """
+        self._selector.register(client, selectors.EVENT_READ)
+        replies = self._sockets[self._host]
+        try:
+            while True:
+                for key, _ in self._selector.select(timeout=0.1):
+                    if key.fileobj is not client:
+                        self._receive(key.fileobj)  # type: ignore[arg-type]
+                    elif received := client.recv(4096):
+                        _send(self._host, received)
+                    else:
+                        return
+                self._serve_link()
+                client.sendall(bytes(replies))
+                replies.clear()
+        finally:
+            self._selector.unregister(client)
+
     def program(self, command: str, device: int, target_nS: int) -> Outcome:
         """Run PROG:ONES or PROG:VER on one device."""
         row, column = divmod(device, ARRAY_SIDE)
@@ -123,10 +146,7 @@ class Emulated:
             for key, _ in ready:
                 self._receive(key.fileobj)  # type: ignore[arg-type]
                 silent_since = time.monotonic()
-            while (request := _take_line(self._sockets[self._link])) is not None:
-                self._serve(request.decode("ascii", "replace"))
-            if self._process.poll() is not None:
-                raise UserError(f"the emulator stopped with status {self._process.returncode}")
+            self._serve_link()
             if time.monotonic() - silent_since > patience_s:
                 raise _SilentError(f"the emulated firmware has been silent for {patience_s:g} s")
 
@@ -135,6 +155,13 @@ class Emulated:
         if not content:
             raise UserError("the emulator closed a serial line")
         self._sockets[source] += content
+
+    def _serve_link(self) -> None:
+        """Answer what has come on the bench link."""
+        while (request := _take_line(self._sockets[self._link])) is not None:
+            self._serve(request.decode("ascii", "replace"))
+        if self._process.poll() is not None:
+            raise UserError(f"the emulator stopped with status {self._process.returncode}")
 
     def _serve(self, request: str) -> None:
         """Answer one line of the bench link."""

@@ -96,7 +96,7 @@ def predict_sanitized(folder: Path, g_start_nS: npt.ArrayLike, g_target_nS: npt.
     start, target = as_int32_pairs(g_start_nS, g_target_nS)
     pairs = np.stack([start, target], axis=1).astype(np.int32)
     done = subprocess.run(
-        [sanitized_program(folder)], input=pairs.tobytes(), capture_output=True, check=False
+        [sanitized_program(folder, "predict_stream")], input=pairs.tobytes(), capture_output=True, check=False
     )
     if done.returncode != 0:
         lines = [

@@ -22,6 +22,7 @@ FOLDERS = (*MAY_IMPORT, "tests", "benchmarks", "scripts")
 DISTRIBUTION = {
     "google": "protobuf",
     "elftools": "pyelftools",
+    "serial": "pyserial",
 }  # of top-level modules that are not called like their distribution
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 

@@ -60,6 +60,8 @@ static int32_t dac_uV(int32_t v_uV)
 void ouro_mailbox_init(ouro_hal_t *hal)
 {
     memset(hal, 0, sizeof *hal);
+    hal->rows = UINT32_C(1) << 16U;
+    hal->columns = UINT32_C(1) << 16U;
     hal->fault[OURO_FAULT_SETTLE_ANSWER] = -1;
     hal->fault[OURO_FAULT_READ_ANSWER] = -1;
     hal->fault[OURO_FAULT_PULSE_ANSWER] = -1;
@@ -94,11 +96,11 @@ bool ouro_mailbox_is_safe(const ouro_hal_t *hal)
 
 bool ouro_hal_select(ouro_hal_t *hal, uint16_t row, uint16_t column)
 {
-    (void)row;
-    (void)column;
     require(hal, hal->in_flight == MAILBOX_QUIET, OURO_BROKE_OVERLAP);
     require(hal, is_off(hal), OURO_BROKE_STRAY_VOLTAGE);
-    hal->selected = (hal->fault[OURO_FAULT_SELECT] == 0);
+    hal->row = row;
+    hal->column = column;
+    hal->selected = (hal->fault[OURO_FAULT_SELECT] == 0) && (row < hal->rows) && (column < hal->columns);
     return hal->selected;
 }
 

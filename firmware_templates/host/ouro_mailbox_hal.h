@@ -14,6 +14,10 @@ struct ouro_hal {
     ouro_mailbox_operation_t in_flight;
     bool served; /* the bench has answered the operation in flight */
     bool selected;
+    uint32_t rows; /* of the array: select fails beyond them */
+    uint32_t columns;
+    uint16_t row; /* of the cell selected last */
+    uint16_t column;
     int32_t v_uV;   /* of the pulse driver */
     uint32_t ticks; /* of the pulse asked for */
     ouro_reading_t reading;
@@ -22,7 +26,7 @@ struct ouro_hal {
     int32_t fault[OURO_FAULTS];
 };
 
-/* A quiet, safe, faultless HAL. */
+/* A quiet, safe, faultless HAL of an array that has every cell there can be. */
 void ouro_mailbox_init(ouro_hal_t *hal);
 
 /* What the bench has to serve. */

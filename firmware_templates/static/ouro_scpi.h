@@ -1,7 +1,7 @@
 /*
  * SCPI-style text protocol over a serial line: feed it bytes, poll it, take its replies.
  *
- *     ouro_scpi_init(&scpi, hal, "Ouroboros,board,serial,version");
+ *     ouro_scpi_init(&scpi, hal, OURO_IDENTITY);
  *     for (;;) {
  *         while (a byte has come) { ouro_scpi_feed(&scpi, byte); }
  *         ouro_scpi_poll(&scpi);

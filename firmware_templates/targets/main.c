@@ -11,7 +11,7 @@ int main(void)
     uint8_t to_send = 0U;
 
     board_init();
-    (void)ouro_scpi_init(&scpi, ouro_target_hal(), "Ouroboros," OURO_BOARD_NAME ",0,1");
+    (void)ouro_scpi_init(&scpi, ouro_target_hal(), OURO_IDENTITY);
     for (;;) {
         uint8_t received;
 

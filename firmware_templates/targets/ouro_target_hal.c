@@ -4,6 +4,7 @@
 
 #define ANSWER_LENGTH 24U
 #define SENDING_TRIES 10000000U /* a line that takes no byte for so long is broken */
+#define LINK_SIDE 64U           /* rows and columns of the bench's array, codegen/emulation.py */
 #define LISTENING_TRIES 20000U  /* looks at the line within one poll */
 
 struct ouro_hal {
@@ -139,8 +140,8 @@ bool ouro_hal_select(ouro_hal_t *hal, uint16_t row, uint16_t column)
     }
     hal->row = row;
     hal->column = column;
-    hal->is_selected = true;
-    return true;
+    hal->is_selected = (row < LINK_SIDE) && (column < LINK_SIDE);
+    return hal->is_selected;
 }
 
 int32_t ouro_hal_set_v(ouro_hal_t *hal, int32_t v_uV)

@@ -18,6 +18,7 @@ from codegen.boards import load_board
 from codegen.cross import find_cross_compilers
 from codegen.emulation import emulate_built
 from codegen.firmware import make_firmware
+from codegen.scpi_client import ScpiClient, VerifySettings
 from codegen.target import Built, build_elf, buildable_boards, load_built
 from sim.errors import UserError
 from sim.noise import load_preset
@@ -72,10 +73,37 @@ def test_the_map_names_controller_and_predictor(built):
 def test_every_pulse_of_the_emulated_firmware_is_the_reference_s(built, made):
     emulator_of(made[0])
     found = emulate_built(built, made[1], load_preset("ouroboros"), seed=3, trials=20, verify_trials=5)
-    assert found["identity"] == f"Ouroboros,{made[0]},0,1"
+    network = json.loads((made[1] / "manifest.json").read_text())["network"]["sha256"][:12]
+    assert found["identity"].startswith(f"Ouroboros,{made[0]},{network},")
     assert sum(found["statuses"].values()) == 20
     assert found["pulses_differing_from_reference"] == found["conductances_differing_from_reference"] == 0
     assert found["write_and_verify"]["devices"] == 5 and found["write_and_verify"]["differing"] == 0
+
+
+@needs_compiler
+@pytest.mark.parametrize("built", COMPILERS[:1], indirect=True)
+def test_the_client_finds_the_same_on_the_emulated_board_as_on_the_virtual_one(built, made):
+    emulator_of(made[0])
+
+    def results(*options):
+        command = [sys.executable, "-m", "codegen", "instrument", str(made[1]), "--tcp", "0", *options]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                url = process.stdout.readline().rsplit(": ", 1)[0]
+                with ScpiClient(url, crc=True) as board:
+                    once = [board.program_one_shot(0, k, 250_000 + 1000 * k) for k in range(3)]
+                    settings = VerifySettings(tolerance_permille=10, max_iterations=4)
+                    often = [board.program_verify(1, k, 250_000, settings) for k in range(3)]
+                    refused = []
+                    for cell in ((64, 0), (0, 70000)):
+                        with pytest.raises(UserError) as error:
+                            board.measure(*cell)
+                        refused.append(str(error.value).removeprefix(url))
+                    return [*once, *often, board.measure(0, 0), refused]
+            finally:
+                process.terminate()
+
+    assert results("--elf", str(built.folder)) == results("--devices", "4096", "--columns", "64")
 
 
 @needs_compiler

@@ -19,6 +19,7 @@ SOURCES = [
     STATIC / "ouro_controller.c",
     STATIC / "ouro_pulse_gate.c",
     STATIC / "ouro_request.c",
+    STATIC / "ouro_scpi.c",
     HOST / "ouro_lockstep.c",
     HOST / "ouro_mailbox_hal.c",
     HERE / "rig.c",
@@ -36,6 +37,19 @@ def declarations(header: Path) -> str:
     return "\n".join(line for line in header.read_text().splitlines() if not line.startswith("#"))
 
 
+def compile_objects(
+    folder: Path, sources: list[Path], flags: list[str], defines: tuple[str, ...] = ()
+) -> list[str]:
+    """One call per file, so that coverage data carries the source's name."""
+    include = [f"-I{path}" for path in (HERE, STATIC, HOST)]
+    objects = []
+    for source in sources:
+        objects.append(str(folder / f"{source.stem}.o"))
+        command = ["gcc", *STRICT, *flags, *include, *(f"-D{d}" for d in defines)]
+        subprocess.run([*command, "-c", str(source), "-o", objects[-1]], check=True)
+    return objects
+
+
 def build(folder: Path, *defines: str) -> Rig:
     """Compile the controller with the rig and load it."""
     flags = ["-O1"]
@@ -44,14 +58,22 @@ def build(folder: Path, *defines: str) -> Rig:
     elif coverage := os.environ.get("OURO_TEST_COVERAGE"):
         folder, flags = Path(tempfile.mkdtemp(dir=coverage)), COVERAGE_FLAGS
     library = folder / "rig.so"
-    include = [f"-I{path}" for path in (HERE, STATIC, HOST)]
-    objects = []
-    for source in SOURCES:  # one call per file, so that coverage data carries the source's name
-        objects.append(str(folder / f"{source.stem}.o"))
-        command = ["gcc", *STRICT, *flags, "-fPIC", *include, *(f"-D{d}" for d in defines)]
-        subprocess.run([*command, "-c", str(source), "-o", objects[-1]], check=True)
+    objects = compile_objects(folder, SOURCES, [*flags, "-fPIC"], defines)
     subprocess.run(["gcc", *flags, "-shared", *objects, "-o", str(library)], check=True)
     return Rig(library)
+
+
+@pytest.fixture(scope="session")
+def scpi_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """scpi_host.c with parser, controller and mailbox HAL, under sanitizers unless coverage is counted."""
+    folder, flags = tmp_path_factory.mktemp("scpi"), SANITIZE_FLAGS
+    if coverage := os.environ.get("OURO_TEST_COVERAGE"):
+        folder, flags = Path(tempfile.mkdtemp(dir=coverage)), COVERAGE_FLAGS
+    sources = [source for source in SOURCES if source.stem not in ("ouro_lockstep", "rig")]
+    objects = compile_objects(folder, [*sources, HERE / "rule_predictor.c", HERE / "scpi_host.c"], flags)
+    program = folder / "scpi"
+    subprocess.run(["gcc", *flags, *objects, "-o", str(program)], check=True)
+    return program
 
 
 class Rig:

@@ -14,6 +14,9 @@
 
 #define OURO_BOARD_NAME "generic"
 
+/* Answer to *IDN?: manufacturer, board, first digits of the model's hash, versions of generator and runtime. */
+#define OURO_IDENTITY "Ouroboros,generic,52ed1f914d28,0.1.0/2"
+
 /* Pulse timer. */
 #define OURO_TIMER_Hz    UINT32_C(100000000)
 #define OURO_MIN_ticks   UINT32_C(1)

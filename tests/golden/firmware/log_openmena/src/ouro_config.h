@@ -14,6 +14,9 @@
 
 #define OURO_BOARD_NAME "openmena"
 
+/* Answer to *IDN?: manufacturer, board, first digits of the model's hash, versions of generator and runtime. */
+#define OURO_IDENTITY "Ouroboros,openmena,1a41b7c03b0e,0.1.0/2"
+
 /* Pulse timer. */
 #define OURO_TIMER_Hz    UINT32_C(1000000)
 #define OURO_MIN_ticks   UINT32_C(1)
