@@ -129,7 +129,7 @@ def test_kernels_in_assembly_saturate(networks, relu: tuple[bool, bool], core: s
     for layer, values in zip(model.layers, hidden, strict=False):
         assert values.max() == 32767 and values.min() == (0 if layer.relu else -32768)
     assert len(np.unique(ReferencePredictor(model).predict_batch(start, target).ticks)) > 40
-    if core == "cortex-m3":
+    if core == "cortex-m3" and relu[0] != relu[1]:  # both ends in the one reader in plain C
         assert verify_sanitized(HostLibrary(folder), 10_000, seed=1) == 10_000
     for compiler_found in COMPILERS.values():
         compile_predictor(folder, CORES[core], tmp_path / "p.elf", compiler_found)
@@ -238,7 +238,7 @@ def test_without_a_compiler_the_way_to_one_is_said(paper: Path, monkeypatch: pyt
 @pytest.mark.skipif(not COMPILERS, reason="no cross compiler")
 def test_a_board_s_elf_is_measured_as_it_is(networks, tmp_path: Path) -> None:
     """The predictor inside what is flashed takes as many instructions as it does alone."""
-    folder = firmware(networks, tmp_path, "paper", "stm32f405")
+    folder = firmware(networks, tmp_path, "paper", load_board("stm32f405"))
     build_elf(folder, tmp_path / "elf")
     whole = measure(folder, CORES["cortex-m4"], elf=tmp_path / "elf" / "ouroboros.elf")
     alone = measure(folder, CORES["cortex-m4"])
