@@ -107,6 +107,7 @@ def saturating(model: QuantizedModel, relu: tuple[bool, bool], seed: int) -> Qua
     return QuantizedModel.from_json(json.dumps(fields))
 
 
+@pytest.mark.skipif(not COMPILERS, reason="no cross compiler")
 @pytest.mark.parametrize("core", CODED)
 @pytest.mark.parametrize(
     "relu",
