@@ -119,11 +119,11 @@ format: $(READY) ## rewrite Python and C in the project's format
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/clang-format -i $$(git ls-files '*.c' '*.h' ':!tests/golden')
 
-bench: $(READY) ## speed of the device models and of the predictor
+bench: $(READY) ## speed of the device models and of the predictor, instructions of an inference by core
 	$(PY) -m sim bench
 	$(PY) benchmarks/campaign_scaling.py
 	$(PY) benchmarks/predictor_speed.py
-	$(PY) benchmarks/rivals.py
+	$(PY) benchmarks/instruction_counts.py
 
 calibrate: $(READY) ## find the noise amplitude at which the paper's recipe gives the paper's accuracy (ten minutes)
 	$(PY) -m train calibrate -o $(BUILD)/calibration

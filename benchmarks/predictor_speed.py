@@ -178,7 +178,7 @@ def measure(encoding: str, folder: Path) -> str:
     return (
         f"{encoding:10}{c_ns:8.0f}{integer_ns:16.0f}{float_ns:16.0f}"
         f"{integer_ns / c_ns:14.2f}{float_ns / c_ns:14.2f}"
-        f"{firmware.model.table_bytes():14}{'-' if size is None else size:>14}"
+        f"{firmware.table_bytes:14}{'-' if size is None else size:>14}"
     )
 
 

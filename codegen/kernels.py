@@ -9,12 +9,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from codegen.fixed import Int64Array
 from codegen.qmodel import QuantizedLayer, QuantizedModel
 
-PORTABLE, ARMV7EM = "portable", "armv7em"
-_OF_CPU = {"cortex-m4": ARMV7EM, "cortex-m7": ARMV7EM}
+PORTABLE, ARMV7EM, THUMB = "portable", "armv7em", "thumb"
+_OF_CPU = {
+    "cortex-m0": THUMB,
+    "cortex-m0plus": THUMB,
+    "cortex-m3": THUMB,
+    "cortex-m4": ARMV7EM,
+    "cortex-m7": ARMV7EM,
+}
+ROWS_AT_ONCE = {PORTABLE: 1, ARMV7EM: 2, THUMB: 4}  # rows that a list of `streams` holds
 _BLOCK = 8  # columns that follow each other in the armv7em stream
-_PADDING = 16  # what more than one block is padded to
+_PADDING = {PORTABLE: 1, ARMV7EM: 16, THUMB: 8}  # of activations
+_WEIGHT_OFFSET = 0x8000  # added to every weight of a thumb stream
 
 
 def kernel_of(cpu: str) -> str:
@@ -24,40 +33,97 @@ def kernel_of(cpu: str) -> str:
 
 def padded(count: int, kernel: str) -> int:
     """Activations that a buffer holds for `count` of them."""
-    return -(-count // _PADDING) * _PADDING if kernel == ARMV7EM else count
+    return _multiple(count, _PADDING[kernel])
 
 
-def padded_columns(columns: int, kernel: str) -> int:
-    """Activations that a layer of so many inputs reads."""
-    return _BLOCK if kernel == ARMV7EM and columns <= _BLOCK else padded(columns, kernel)
-
-
-def stream(layer: QuantizedLayer) -> list[list[int]]:
-    """Words of the armv7em stream, one list for every two rows; firmware_templates/kernels/armv7em/ouro_dense.h."""
-    columns = padded_columns(layer.columns, ARMV7EM)
-    rows = layer.rows + layer.rows % 2
-    weights = np.zeros((rows, columns), dtype=np.int64)
-    weights[: layer.rows, : layer.columns] = layer.weights
-    bias = _filled(layer.rounding_bias, rows, 0)
-    shift = _filled(layer.shift, rows, 1)
-    words = (weights[:, 0::2] & 0xFFFF) | ((weights[:, 1::2] & 0xFFFF) << 16)
-    blocks = words.reshape(rows // 2, 2, columns // _BLOCK, _BLOCK // 2).swapaxes(1, 2)
-    return [
-        [
-            *(b & 0xFFFFFFFF for b in bias[2 * pair : 2 * pair + 2]),
-            *blocks[pair].ravel().tolist(),
-            shift[2 * pair] | shift[2 * pair + 1] << 8,
+def padded_columns(model: QuantizedModel, kernel: str) -> list[int]:
+    """Activations that each layer reads. Those that may be negative have a loop of their own in the thumb kernel."""
+    if kernel == THUMB:
+        return [
+            _multiple(layer.columns, 2 if signed or layer.output_bits is None else _PADDING[THUMB])
+            for layer, signed in zip(model.layers, signed_inputs(model), strict=True)
         ]
-        for pair in range(rows // 2)
+    return [
+        _BLOCK if kernel == ARMV7EM and layer.columns <= _BLOCK else padded(layer.columns, kernel)
+        for layer in model.layers
     ]
 
 
+def padded_rows(layer: QuantizedLayer, kernel: str) -> int:
+    """Rows in a layer's stream: missing ones are zero. The thumb kernel keeps the output layer's row alone."""
+    alone = kernel == THUMB and layer.output_bits is None
+    return 1 if alone else _multiple(layer.rows, ROWS_AT_ONCE[kernel])
+
+
+def signed_inputs(model: QuantizedModel) -> list[bool]:
+    """Whether each layer's inputs may be negative."""
+    return [True, *(not layer.relu for layer in model.layers[:-1])]
+
+
+def streams(model: QuantizedModel, kernel: str) -> list[list[list[int]]]:
+    """Words of each layer's stream, one list for every ROWS_AT_ONCE rows; firmware_templates/kernels/*/ouro_dense.h.
+
+    The portable kernel has none: empty lists.
+    """
+    if kernel == PORTABLE:
+        return [[] for _ in model.layers]
+    of = _pairs_of_rows if kernel == ARMV7EM else _fours_of_rows
+    return [
+        of(layer, columns) for layer, columns in zip(model.layers, padded_columns(model, kernel), strict=True)
+    ]
+
+
+def _pairs_of_rows(layer: QuantizedLayer, columns: int) -> list[list[int]]:
+    rows = padded_rows(layer, ARMV7EM)
+    bias, shift = _filled(layer.rounding_bias, rows, 0), _filled(layer.shift, rows, 1)
+    words = _halves(_weights(layer, rows, columns))
+    blocks = words.reshape(rows // 2, 2, columns // _BLOCK, _BLOCK // 2).swapaxes(1, 2)
+    return [
+        [*bias[2 * k : 2 * k + 2], *blocks[k].ravel().tolist(), shift[2 * k] | shift[2 * k + 1] << 8]
+        for k in range(rows // 2)
+    ]
+
+
+def _fours_of_rows(layer: QuantizedLayer, columns: int) -> list[list[int]]:
+    rows = padded_rows(layer, THUMB)
+    bias, shift = _filled(layer.rounding_bias, rows, 0), _filled(layer.shift, rows, 1)
+    weights = _weights(layer, rows, columns)
+    if layer.output_bits is None:
+        return [[*bias, *_halves(weights).ravel().tolist()]]
+    words = _halves(weights.T + _WEIGHT_OFFSET)  # (columns, two words for every four rows)
+    return [
+        [
+            *bias[4 * k : 4 * k + 4],
+            *words[:, 2 * k : 2 * k + 2].ravel().tolist(),
+            sum(shift[4 * k + i] << 8 * i for i in range(4)),
+        ]
+        for k in range(rows // 4)
+    ]
+
+
+def _weights(layer: QuantizedLayer, rows: int, columns: int) -> Int64Array:
+    """The weights, zeros around them."""
+    weights = np.zeros((rows, columns), dtype=np.int64)
+    weights[: layer.rows, : layer.columns] = layer.weights
+    return weights
+
+
+def _halves(values: Int64Array) -> Int64Array:
+    """Two neighbours to a word, the earlier one in the lower half."""
+    return (values[:, 0::2] & 0xFFFF) | ((values[:, 1::2] & 0xFFFF) << 16)
+
+
 def _filled(values: Sequence[int], length: int, filler: int) -> list[int]:
-    return [*values, *[filler] * (length - len(values))]
+    """`values` as unsigned words, then `filler` up to the length."""
+    return [*(value & 0xFFFFFFFF for value in values), *[filler] * (length - len(values))]
+
+
+def _multiple(count: int, of: int) -> int:
+    return -(-count // of) * of
 
 
 def table_bytes(model: QuantizedModel, kernel: str) -> int:
     """Flash taken by weights, biases and shifts."""
-    if kernel == ARMV7EM:
-        return sum(4 * len(words) for layer in model.layers for words in stream(layer))
+    if kernel != PORTABLE:
+        return sum(4 * len(words) for stream in streams(model, kernel) for words in stream)
     return sum(layer.rows * (2 * layer.columns + 4) + len(layer.shift) for layer in model.layers)

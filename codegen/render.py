@@ -16,7 +16,16 @@ import jinja2
 from codegen import VERSION
 from codegen.boards import Board
 from codegen.cross import PREDICTOR_SOURCES
-from codegen.kernels import ARMV7EM, kernel_of, padded, padded_columns, stream, table_bytes
+from codegen.kernels import (
+    ROWS_AT_ONCE,
+    kernel_of,
+    padded,
+    padded_columns,
+    padded_rows,
+    signed_inputs,
+    streams,
+    table_bytes,
+)
 from codegen.measured_accuracy import accuracy_rows
 from codegen.proof import Interval
 from codegen.qmodel import QuantizedLayer, QuantizedModel
@@ -43,9 +52,20 @@ class _Table:
     bias_lines: list[str]
     shift_lines: list[str]
     stream_lines: list[list[str]]
+    padded_rows: int
+    padded_columns: int
+    form: str
 
     @classmethod
-    def of(cls, layer: QuantizedLayer, bounds: Interval, kernel: str) -> _Table:
+    def of(
+        cls,
+        layer: QuantizedLayer,
+        bounds: Interval,
+        stream: list[list[int]],
+        padded_rows: int,
+        padded_columns: int,
+        signed_inputs: bool,
+    ) -> _Table:
         return cls(
             rows=layer.rows,
             columns=layer.columns,
@@ -57,7 +77,10 @@ class _Table:
             weight_lines=[_lines(row) for row in layer.weights],
             bias_lines=_lines(layer.rounding_bias),
             shift_lines=_lines(layer.shift),
-            stream_lines=[_words(words) for words in stream(layer)] if kernel == ARMV7EM else [],
+            stream_lines=[_words(words) for words in stream],
+            padded_rows=padded_rows,
+            padded_columns=padded_columns,
+            form=f"{'signed' if signed_inputs else 'relu'}_to_{'relu' if layer.relu else 'signed'}",
         )
 
 
@@ -88,11 +111,9 @@ def render(
         "kernel": kernel,
         "table_bytes": table_bytes(model, kernel),
         "buffer_length": padded(model.buffer_length, kernel),
-        "input_length": padded_columns(2, kernel),
-        "tables": [
-            _Table.of(layer, bounds, kernel)
-            for layer, bounds in zip(model.layers, model.accumulators, strict=True)
-        ],
+        "input_length": padded_columns(model, kernel)[0],
+        "rows_at_once": ROWS_AT_ONCE[kernel],
+        "tables": _tables(model, kernel),
         "board": board,
         "report": report,
         "accuracy": accuracy,
@@ -110,6 +131,20 @@ def render(
         else:
             files[target] = path.read_text(encoding="utf-8")
     return dict(sorted(files.items()))
+
+
+def _tables(model: QuantizedModel, kernel: str) -> list[_Table]:
+    return [
+        _Table.of(layer, bounds, stream, padded_rows(layer, kernel), columns, signed)
+        for layer, bounds, stream, columns, signed in zip(
+            model.layers,
+            model.accumulators,
+            streams(model, kernel),
+            padded_columns(model, kernel),
+            signed_inputs(model),
+            strict=True,
+        )
+    ]
 
 
 def templates_sha256() -> str:

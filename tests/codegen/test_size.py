@@ -13,13 +13,18 @@ from click.testing import CliRunner
 
 from codegen import cross
 from codegen.__main__ import main
-from codegen.boards import load_board
+from codegen.boards import Board, load_board
 from codegen.core_emulator import CoreEmulator, read_image
 from codegen.cross import CORES, compile_predictor, find_cross_compilers
 from codegen.firmware import load_firmware, make_firmware
-from codegen.kernels import ARMV7EM, PORTABLE, kernel_of, padded, stream
-from codegen.size import measure, require_within, run
+from codegen.host import HostLibrary
+from codegen.kernels import ARMV7EM, PORTABLE, THUMB, kernel_of, padded_columns, streams
+from codegen.qmodel import QuantizedModel
+from codegen.reference import ReferencePredictor
+from codegen.render import render
+from codegen.size import measure, require_within, run, sample
 from codegen.target import build_elf
+from codegen.verify import verify_sanitized
 from firmware_templates import BUDGETS
 from sim.errors import UserError
 
@@ -35,12 +40,17 @@ def compiler(name: str) -> cross.CrossCompiler:
 
 @pytest.fixture(scope="module", params=["generic", "openmena"])
 def paper(request, networks, tmp_path_factory) -> Path:
-    return firmware(networks, tmp_path_factory.mktemp("size"), "paper", request.param)
+    return firmware(networks, tmp_path_factory.mktemp("size"), "paper", load_board(request.param))
 
 
-def firmware(networks, folder: Path, shape: str, board: str, encoding: str = "log10_s") -> Path:
+def with_core(core: str) -> Board:
+    board = load_board("generic")
+    return board.model_copy(update={"target": board.target.model_copy(update={"cpu": core})})
+
+
+def firmware(networks, folder: Path, shape: str, board: Board, encoding: str = "log10_s") -> Path:
     path = networks.write(folder / "net.onnx", networks.layers(SHAPES[shape], seed=3, spread=1.0), encoding)
-    make_firmware(path, load_board(board), folder / "fw", None, True)
+    make_firmware(path, board, folder / "fw", None, True)
     return folder / "fw"
 
 
@@ -53,16 +63,78 @@ def test_every_core_computes_the_reference(paper: Path, core: str, name: str, tm
     assert len(run(emulator, load_firmware(paper).model, count=30)) == 41
 
 
-@pytest.mark.parametrize("shape", ["odd", "single", "wide"])
-@pytest.mark.parametrize("encoding", ["linear_s", "log10_s"])
+CODED = ["cortex-m0plus", "cortex-m3", "cortex-m4"]  # cores whose kernels are in assembly
+
+
+@pytest.mark.parametrize(
+    ("shape", "encoding"),
+    [("odd", "linear_s"), ("odd", "log10_s"), ("single", "linear_s"), ("wide", "log10_s")],
+)
 @pytest.mark.parametrize("name", ["arm-none-eabi-gcc", "zig"])
-def test_the_dual_mac_kernel_takes_any_shape(
-    networks, shape: str, encoding: str, name: str, tmp_path: Path
+@pytest.mark.parametrize("core", CODED)
+def test_kernels_in_assembly_take_any_shape(
+    networks, shape: str, encoding: str, name: str, core: str, tmp_path: Path
 ) -> None:
-    folder = firmware(networks, tmp_path, shape, "generic", encoding)
-    compile_predictor(folder, CORES["cortex-m4"], tmp_path / "p.elf", compiler(name))
-    emulator = CoreEmulator(read_image(tmp_path / "p.elf"), CORES["cortex-m4"])
-    run(emulator, load_firmware(folder).model, count=200)
+    folder = firmware(networks, tmp_path, shape, with_core(core), encoding)
+    compile_predictor(folder, CORES[core], tmp_path / "p.elf", compiler(name))
+    emulator = CoreEmulator(read_image(tmp_path / "p.elf"), CORES[core])
+    run(emulator, load_firmware(folder).model, count=50)
+
+
+def saturating(model: QuantizedModel, relu: tuple[bool, bool], seed: int) -> QuantizedModel:
+    """A model of the same shape whose hidden activations saturate at both ends, whose weights reach theirs."""
+    rng = np.random.default_rng(seed)
+    fields = json.loads(model.to_json())
+    for layer, positive in zip(fields["layers"][:-1], relu, strict=True):
+        rows, columns = len(layer["weights"]), len(layer["weights"][0])
+        largest = min(32767, 55_000 // columns)
+        weights = rng.integers(-largest, largest + 1, (rows, columns))
+        weights[rng.random((rows, columns)) < 0.1] = 0
+        if columns > 2:  # 32767 in a row whose other weights are small, so that the accumulator fits
+            for row in range(0, rows, 3):
+                weights[row] //= 4
+                weights[row, rng.integers(columns)] = rng.choice([-32767, 32767])
+        layer["weights"] = weights.tolist()
+        layer["bias"] = rng.integers(-(2**27), 2**27, rows).tolist()
+        layer["accumulator_bits"] = rng.integers(8, 19, rows).tolist()
+        layer["output_bits"] = [0] * rows
+        layer["relu"] = positive
+    output = fields["layers"][-1]
+    largest = 60_000 // len(output["weights"][0])
+    output["weights"] = rng.integers(-largest, largest + 1, (1, len(output["weights"][0]))).tolist()
+    output["bias"] = [1]
+    fields["decode"] = {"multiplier": 1, "shift": 1}  # ticks are half the accumulator
+    return QuantizedModel.from_json(json.dumps(fields))
+
+
+@pytest.mark.skipif(not COMPILERS, reason="no cross compiler")
+@pytest.mark.parametrize("core", CODED)
+@pytest.mark.parametrize(
+    "relu",
+    [(True, True), (True, False), (False, True), (False, False)],
+    ids=["relu_to_relu", "relu_to_signed", "signed_to_relu", "signed_to_signed"],
+)
+def test_kernels_in_assembly_saturate(networks, relu: tuple[bool, bool], core: str, tmp_path: Path) -> None:
+    """Both ends of int16, with and without a ReLU before and after; the plain C of the same tables too."""
+    board = with_core(core)
+    board = board.model_copy(update={"timer": board.timer.model_copy(update={"max_ticks": 2**31 - 1})})
+    folder = firmware(networks, tmp_path, "wide", board, "linear_s")
+    made = load_firmware(folder)
+    model = saturating(made.model, relu, seed=4)
+    for name, text in render(model, board, "0" * 64, made.report).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    (folder / "quantized_model.json").write_text(model.to_json(), encoding="utf-8")
+
+    start, target = sample(model, 50, 1)
+    hidden = ReferencePredictor(model).activations(start[-50:], (target - start)[-50:])[:-1]
+    for layer, values in zip(model.layers, hidden, strict=False):
+        assert values.max() == 32767 and values.min() == (0 if layer.relu else -32768)
+    assert len(np.unique(ReferencePredictor(model).predict_batch(start, target).ticks)) > 40
+    if core == "cortex-m3" and relu[0] != relu[1]:  # both ends in the one reader in plain C
+        assert verify_sanitized(HostLibrary(folder), 10_000, seed=1) == 10_000
+    for compiler_found in COMPILERS.values():
+        compile_predictor(folder, CORES[core], tmp_path / "p.elf", compiler_found)
+        run(CoreEmulator(read_image(tmp_path / "p.elf"), CORES[core]), model, count=50)
 
 
 def test_wrong_machine_code_is_caught(paper: Path, tmp_path: Path) -> None:
@@ -103,24 +175,30 @@ def test_the_count_is_that_of_the_instructions(tmp_path: Path) -> None:
         assert (cost.instructions, cost.words_moved, cost.stack_bytes) == (9, 5, 8)
 
 
-def test_the_stream_holds_the_layer(networks, tmp_path: Path) -> None:
-    model = load_firmware(firmware(networks, tmp_path, "odd", "generic")).model
-    for layer in model.layers:
-        columns = padded(layer.columns, ARMV7EM) if layer.columns > 8 else 8
-        for pair, words in enumerate(stream(layer)):
-            assert len(words) == 2 + columns + 1
-            halves = np.array(words[2:-1], dtype=np.uint32).view(np.int16).reshape(-1, 2, 8)
-            for k in range(2):
-                row, weights = 2 * pair + k, halves[:, k].ravel()
-                wanted = layer.weights[row] if row < layer.rows else (0,) * layer.columns
-                assert (
-                    weights[: layer.columns].tolist() == list(wanted) and not weights[layer.columns :].any()
-                )
+def test_the_streams_hold_the_layers(networks, tmp_path: Path) -> None:
+    model = load_firmware(firmware(networks, tmp_path, "odd", load_board("generic"))).model
+    for kernel, at_once, block in ((ARMV7EM, 2, 8), (THUMB, 4, 1)):
+        for layer, columns, stream in zip(
+            model.layers, padded_columns(model, kernel), streams(model, kernel), strict=True
+        ):
+            if kernel == THUMB and not layer.shift:  # the output layer: one row, as it is
+                at_once, offset = 1, 0
+            else:
+                offset = 32768 if kernel == THUMB else 0
+            rows = np.zeros((len(stream) * at_once, columns), dtype=np.int64)
+            rows[: layer.rows, : layer.columns] = layer.weights
+            for k, words in enumerate(stream):
+                assert len(words) == at_once + at_once * columns // 2 + bool(layer.shift or kernel == ARMV7EM)
+                weights = np.array(words[at_once:][: at_once * columns // 2], dtype=np.uint32).view(np.uint16)
+                ordered = weights.reshape(-1, at_once, block).swapaxes(0, 1).reshape(at_once, columns)
+                wanted = (rows[k * at_once :][:at_once] + offset) & 0xFFFF
+                np.testing.assert_array_equal(ordered, wanted)
 
 
 def test_kernels_follow_the_core() -> None:
     assert kernel_of("cortex-m4") == kernel_of("Cortex-M7") == ARMV7EM
-    assert kernel_of("cortex-m3") == kernel_of("anything") == PORTABLE
+    assert kernel_of("cortex-m0") == kernel_of("cortex-m0plus") == kernel_of("Cortex-M3") == THUMB
+    assert kernel_of("cortex-m33") == kernel_of("anything") == PORTABLE
 
 
 @pytest.mark.skipif(not COMPILERS, reason="no cross compiler")
@@ -161,7 +239,7 @@ def test_without_a_compiler_the_way_to_one_is_said(paper: Path, monkeypatch: pyt
 @pytest.mark.skipif(not COMPILERS, reason="no cross compiler")
 def test_a_board_s_elf_is_measured_as_it_is(networks, tmp_path: Path) -> None:
     """The predictor inside what is flashed takes as many instructions as it does alone."""
-    folder = firmware(networks, tmp_path, "paper", "stm32f405")
+    folder = firmware(networks, tmp_path, "paper", load_board("stm32f405"))
     build_elf(folder, tmp_path / "elf")
     whole = measure(folder, CORES["cortex-m4"], elf=tmp_path / "elf" / "ouroboros.elf")
     alone = measure(folder, CORES["cortex-m4"])

@@ -17,10 +17,10 @@ const ouro_input_t ouro_network_inputs[2] = {
 /* Layer 1 of 3: 2 -> 4, ReLU. Weights 4 x 2, -23844 .. 32414.
  * Accumulators stay within -2146066718 .. 1431580034. */
 static const uint32_t stream_1[] = {
-    /* rows 0 and 1 */
+    /* from row 0 */
     0x217F5790U, 0x1753A6E0U, 0x43510A9AU, 0x00000000U, 0x00000000U, 0x00000000U, 0xA2DC2EB9U, 0x00000000U,
     0x00000000U, 0x00000000U, 0x0000100FU,
-    /* rows 2 and 3 */
+    /* from row 2 */
     0xC73AE94CU, 0xD1CEED87U, 0x7E9EDE22U, 0x00000000U, 0x00000000U, 0x00000000U, 0x3671D614U, 0x00000000U,
     0x00000000U, 0x00000000U, 0x0000090DU,
 };
@@ -28,10 +28,10 @@ static const uint32_t stream_1[] = {
 /* Layer 2 of 3: 4 -> 3, ReLU. Weights 3 x 4, -22268 .. 32473.
  * Accumulators stay within -1602137451 .. 1544454767. */
 static const uint32_t stream_2[] = {
-    /* rows 0 and 1 */
+    /* from row 0 */
     0xC4912CC0U, 0x01E824D8U, 0xF1F1C13FU, 0x00370025U, 0x00000000U, 0x00000000U, 0x4AEC7ED9U, 0x01F503E9U,
     0x00000000U, 0x00000000U, 0x00000F09U,
-    /* rows 2 and 3 */
+    /* from row 2 */
     0xFBACA498U, 0x00000000U, 0xA904B71EU, 0xFE2D039AU, 0x00000000U, 0x00000000U, 0x00000000U, 0x00000000U,
     0x00000000U, 0x00000000U, 0x00000109U,
 };
@@ -39,7 +39,7 @@ static const uint32_t stream_2[] = {
 /* Layer 3 of 3: 3 -> 1. Weights 1 x 3, 33 .. 19558.
  * Accumulators stay within -31006352 .. 640856986. */
 static const uint32_t stream_3[] = {
-    /* rows 0 and 1 */
+    /* from row 0 */
     0xFE26E170U, 0x00000000U, 0x4C6603DBU, 0x00000021U, 0x00000000U, 0x00000000U, 0x00000000U, 0x00000000U,
     0x00000000U, 0x00000000U, 0x00000101U,
 };

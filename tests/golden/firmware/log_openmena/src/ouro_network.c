@@ -17,80 +17,45 @@ const ouro_input_t ouro_network_inputs[2] = {
 
 /* Layer 1 of 3: 2 -> 4, ReLU. Weights 4 x 2, -23844 .. 32414.
  * Accumulators stay within -2146066718 .. 1431580034. */
-static const int16_t weights_1[4 * 2] = {
-    /* row 0 */
-    2714, 17233,
-    /* row 1 */
-    11961, -23844,
-    /* row 2 */
-    -8670, 32414,
-    /* row 3 */
-    -10732, 13937,
-};
-
-/* 2**(shift - 1) included: shifting then rounds. */
-static const int32_t bias_1[4] = {
-    561993616, 391358176, -952440500, -774967929,
-};
-
-static const uint8_t shift_1[4] = {
-    15, 16, 13, 9,
+static const uint32_t stream_1[] = {
+    /* from row 0 */
+    0x217F5790U, 0x1753A6E0U, 0xC73AE94CU, 0xD1CEED87U, 0xAEB98A9AU, 0x56145E22U, 0x22DCC351U, 0xB671FE9EU,
+    0x090D100FU,
 };
 
 /* Layer 2 of 3: 4 -> 3, ReLU. Weights 3 x 4, -22268 .. 32473.
  * Accumulators stay within -1602137451 .. 1544454767. */
-static const int16_t weights_2[3 * 4] = {
-    /* row 0 */
-    -16065, -3599, 37, 55,
-    /* row 1 */
-    32473, 19180, 1001, 501,
-    /* row 2 */
-    -18658, -22268, 922, -467,
-};
-
-/* 2**(shift - 1) included: shifting then rounds. */
-static const int32_t bias_2[3] = {
-    -997118784, 31991000, -72571752,
-};
-
-static const uint8_t shift_2[3] = {
-    9, 15, 9,
+static const uint32_t stream_2[] = {
+    /* from row 0 */
+    0xC4912CC0U, 0x01E824D8U, 0xFBACA498U, 0x00000000U, 0xFED9413FU, 0x8000371EU, 0xCAEC71F1U, 0x80002904U,
+    0x83E98025U, 0x8000839AU, 0x81F58037U, 0x80007E2DU, 0x80008000U, 0x80008000U, 0x80008000U, 0x80008000U,
+    0x80008000U, 0x80008000U, 0x80008000U, 0x80008000U, 0x01090F09U,
 };
 
 /* Layer 3 of 3: 3 -> 1. Weights 1 x 3, 17 .. 9779.
  * Accumulators stay within 0 .. 1378667141. */
-static const int16_t weights_3[1 * 3] = {
-    /* row 0 */
-    493, 9779, 17,
-};
-
-static const int32_t bias_3[1] = {
-    1058238648,
+static const uint32_t stream_3[] = {
+    /* from row 0 */
+    0x3F1370B8U, 0x263301EDU, 0x00000011U,
 };
 
 const ouro_layer_t ouro_network_layers[OURO_NETWORK_LAYERS] = {
     {
-        .weights = weights_1,
-        .bias = bias_1,
-        .shift = shift_1,
+        .stream = stream_1,
+        .form = ouro_dense_signed_to_relu,
         .rows = 4U,
         .columns = 2U,
-        .lowest = 0,
     },
     {
-        .weights = weights_2,
-        .bias = bias_2,
-        .shift = shift_2,
-        .rows = 3U,
-        .columns = 4U,
-        .lowest = 0,
+        .stream = stream_2,
+        .form = ouro_dense_relu_to_relu,
+        .rows = 4U,
+        .columns = 8U,
     },
     {
-        .weights = weights_3,
-        .bias = bias_3,
-        .shift = NULL,
+        .stream = stream_3,
+        .form = NULL,
         .rows = 1U,
-        .columns = 3U,
-        .lowest = INT16_MIN,
+        .columns = 4U,
     },
 };

@@ -16,7 +16,7 @@
 
 #define OURO_NETWORK_LAYERS        3U
 #define OURO_NETWORK_INPUT_LENGTH  2U /* what the first layer reads: two inputs, then zeros */
-#define OURO_NETWORK_BUFFER_LENGTH 4U /* the widest layer's activations, as the kernel reads them */
+#define OURO_NETWORK_BUFFER_LENGTH 8U /* the widest layer's activations, as the kernel reads them */
 
 /* What the output accumulator means. */
 #define OURO_ENCODING_LINEAR_S 0 /* signed pulse width: ticks = acc * multiplier / 2**shift, + is SET */
