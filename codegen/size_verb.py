@@ -10,6 +10,8 @@ import click
 from codegen.cross import CORES, load_core
 from codegen.firmware import load_firmware
 from codegen.size import Size, measure, require_within
+from codegen.target import RECORD, load_built
+from codegen.target_verbs import FIRMWARE
 from firmware_templates import BUDGETS
 from sim.errors import UserError
 
@@ -17,30 +19,33 @@ Input = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("folder", type=Input)
+@click.argument("what", metavar="DIR|ELF", type=Input)
 @click.option("--core", "cores", multiple=True, help="Core to compile for; repeatable  [the board's].")
 @click.option("--all-cores", is_flag=True, help="Every core there is.")
 @click.option("--compiler", type=click.Choice(["arm-none-eabi-gcc", "zig"]), help="[the first there is]")
 @click.option(
-    "--elf", type=Input, help="Measure this ELF with the folder's predictor in it instead of compiling."
+    "--firmware", type=Input, help="Firmware folder that an ELF was made from  [build/firmware/BOARD]."
 )
 @click.option("--budget", type=Input, help="TOML file of limits by core.")
 @click.option("--default-budget", is_flag=True, help="Check the limits that come with the package.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def size(
-    folder: Path,
+    what: Path,
     cores: tuple[str, ...],
     all_cores: bool,
     compiler: str | None,
-    elf: Path | None,
+    firmware: Path | None,
     budget: Path | None,
     default_budget: bool,
     as_json: bool,
 ) -> None:
-    """Flash, RAM, stack, executed instructions and cycles of the predictor in FOLDER, by running its machine code.
+    """Flash, RAM, stack, executed instructions and cycles of the predictor, by running its machine code.
 
-    Every call's result must equal the integer reference. Over budget: status 2.
+    DIR is a firmware folder, compiled here; ELF is measured as it is, a whole board's among them. Every call's result
+    must equal the integer reference. Over budget: status 2.
     """
+    elf = what if what.is_file() else None
+    folder = what if elf is None else firmware or _firmware_of(elf)
     cpu = load_firmware(folder).board.target.cpu
     names = tuple(CORES) if all_cores else cores or (cpu,)
     if not all_cores and not cores and cpu not in CORES:
@@ -58,6 +63,18 @@ def size(
         for figures in found:
             require_within(figures, limits)
         click.echo(f"within the budget of {limits.name}", err=True)
+
+
+def _firmware_of(elf: Path) -> Path:
+    """The firmware folder, at its usual place, that `codegen elf` made an ELF from."""
+    try:
+        board = str(json.loads((elf.parent / RECORD).read_text(encoding="utf-8"))["board"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(
+            f"{elf}: no {RECORD} beside it tells its firmware; name the folder with --firmware"
+        ) from None
+    load_built(elf.parent, FIRMWARE / board, board)
+    return FIRMWARE / board
 
 
 def _table(found: list[Size]) -> str:

@@ -222,10 +222,32 @@ def test_the_command(paper: Path, tmp_path: Path) -> None:
     for arguments, complaint in (
         (["--core", "z80"], "unknown core 'z80'; known: cortex-m0"),
         (["--budget", str(tmp_path / "none.toml")], "cannot read"),
-        (["--elf", str(paper / "manifest.json")], "no readable ELF"),
     ):
         done = CliRunner().invoke(main, ["size", str(paper), *arguments])
         assert isinstance(done.exception, UserError) and complaint in str(done.exception)
+
+
+def test_what_is_no_elf_is_refused(paper: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = str(paper / "manifest.json")
+    for arguments, complaint in (
+        ([text], "name the folder with --firmware"),
+        ([text, "--firmware", str(paper)], "no readable ELF"),
+    ):
+        done = CliRunner().invoke(main, ["size", *arguments])
+        assert isinstance(done.exception, UserError) and complaint in str(done.exception)
+
+
+@pytest.mark.skipif(not COMPILERS, reason="no cross compiler")
+def test_an_elf_finds_its_firmware(networks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = firmware(networks, tmp_path, "paper", load_board("stm32f405"))
+    (tmp_path / "build" / "firmware").mkdir(parents=True)
+    made.rename(tmp_path / "build" / "firmware" / "stm32f405")
+    build_elf(Path("build/firmware/stm32f405"), Path("build/elf/stm32f405"))
+    done = CliRunner().invoke(main, ["size", "build/elf/stm32f405/ouroboros.elf", "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.output)["flash_bytes"] > 15_000
 
 
 def test_without_a_compiler_the_way_to_one_is_said(paper: Path, monkeypatch: pytest.MonkeyPatch) -> None:
