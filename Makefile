@@ -103,6 +103,7 @@ $(VERIFIED): $(FIRMWARE)/manifest.json
 	$(PY) -m codegen verify $(FIRMWARE) -o $@
 
 report: firmware $(VERIFIED) ## the build as one HTML page that opens offline: build/report.html
+	@$(PY) -m codegen size $(FIRMWARE) --json >$(BUILD)/size.json || { rm -f $(BUILD)/size.json; echo "the page goes without instruction counts"; }
 	$(PY) -m train page $(BUILD) --board $(BOARD) -o $(BUILD)/report.html
 
 test: $(READY) lint ## lint, types and every test

@@ -64,8 +64,7 @@ FLOOR = {  # as `train floor` writes it
     "v_reset_V": 0.7065,
     "longest_pulse_s": 1e-3,
     "devices": 256,
-    "records": [asdict(replace(RECORD, predictor="floor", mean_rpd=0.0786, within_50=0.96))],
-    "pairs": [{}],
+    "records": [asdict(replace(RECORD, predictor="floor", trials=256 * 64, mean_rpd=0.0786, within_50=0.96))],
 }
 
 
@@ -169,6 +168,7 @@ def test_optional_results_appear_when_they_are_there(copied: Path) -> None:
     checked = {"manifest_sha256": manifest_sha256(firmware), "compared": 16_777_216, "what": "pairs of codes"}
     write(copied / "verified" / "generic.json", checked)
     text = " ".join(Page(render(read_build(copied, "generic"))).text)
+    assert "over 64 pairs with 256 devices each" in text
     assert "+57%" in text and "-1.7 points" in text  # 0.1234 above 0.0786, 94.32 % below 96 %
     assert "16,777,216 pairs of codes" in text and "make verify" not in text
     write(copied / "verified" / "generic.json", {**checked, "manifest_sha256": "of another firmware"})

@@ -419,7 +419,8 @@ def floor(build: Build) -> Table | None:
             [r["predictor"], *(f"{value(r, key)}\n{_distance(r, best, key)}" for key in FLOOR_STATISTICS)]
         )
     return Table(
-        f"Monte Carlo oracle over {len(f['pairs']):,} pairs with {f['devices']} devices each, {f['v_set_V']} and"
+        f"Monte Carlo oracle over {best['trials'] // f['devices']:,} pairs with {f['devices']} devices each,"
+        f" {f['v_set_V']} and"
         f" {f['v_reset_V']} V, pulses up to {f['longest_pulse_s'] * 1e3:g} ms: the best fixed time for each pair."
         " It reads the true conductance; below each number how far it is from the floor.",
         ["predictor", *(STATISTICS[key][0] for key in FLOOR_STATISTICS)],
