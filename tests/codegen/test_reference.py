@@ -95,7 +95,7 @@ def test_a_changed_firmware_is_caught(networks, tmp_path, what):
     path = networks.write(tmp_path / "net.onnx", networks.layers(seed=2))
     make_firmware(path, load_board("generic"), tmp_path / "fw", None, False)
     name, old, new = {
-        "weight": ("src/ouro_network.c", "/* rows 0 and 1 */\n    0x", "/* rows 0 and 1 */\n    ~0x"),
+        "weight": ("src/ouro_network.c", "/* from row 0 */\n    0x", "/* from row 0 */\n    ~0x"),
         "shift": ("src/ouro_fixed.h", "(INT32_C(1) << (shift - 1U))", "(INT32_C(0) << (shift - 1U))"),
         "window": ("src/ouro_config.h", "INT32_C(94450)", "INT32_C(94451)"),
     }[what]
