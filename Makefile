@@ -107,6 +107,7 @@ report: firmware $(VERIFIED) ## the build as one HTML page that opens offline: b
 	$(PY) -m train page $(BUILD) --board $(BOARD) -o $(BUILD)/report.html
 
 test: $(READY) lint ## lint, types and every test
+	@scripts/targets.sh || echo "tests that need what is missing are skipped, with the reason"
 	$(VENV)/bin/pytest
 
 lint: $(READY) ## formatting, lint and strict types, of Python and C

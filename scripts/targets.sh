@@ -7,7 +7,7 @@ if command -v arm-none-eabi-gcc >/dev/null 2>&1 && command -v qemu-system-arm >/
 elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "installing $packages with apt-get"
     # shellcheck disable=SC2086 # several packages in one word
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages; } >/dev/null
 else
     echo "error: install with your system's packages, as root: $packages (without the compiler: pip install '.[target]')" >&2
     exit 2
