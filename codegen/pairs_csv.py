@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
 
+from codegen.csv_lines import read_lines
 from codegen.fixed import INT32_MAX, INT32_MIN, Int64Array
 from codegen.predictions import Int8Array
 from sim.errors import UserError
@@ -21,25 +20,8 @@ def read_pairs(path: Path, g_min_nS: int, g_max_nS: int) -> tuple[Int64Array, In
     Raises:
         UserError: the file or one of its lines is unusable, or a target lies outside the window; names the line.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file") from None
-    rows = csv.reader(io.StringIO(text))
-    header = [name.strip() for name in next(rows, [])]
-    if tuple(header) != PAIR_COLUMNS:
-        raise UserError(f"{path}, line 1: the columns must be {','.join(PAIR_COLUMNS)}")
-    pairs = []
-    try:
-        for row in rows:
-            if row:
-                pairs.append(_parse(row, g_min_nS, g_max_nS, f"{path}, line {rows.line_num}"))
-    except csv.Error as error:
-        raise UserError(f"{path}, line {rows.line_num}: {error}") from None
-    if not pairs:
-        raise UserError(f"{path}: no pairs below the header")
+    _, lines = read_lines(path, lambda header: tuple(header) == PAIR_COLUMNS, ",".join(PAIR_COLUMNS), "pairs")
+    pairs = [_parse(row, g_min_nS, g_max_nS, where) for where, row in lines]
     columns = np.array(pairs, dtype=np.int64)
     return columns[:, 0], columns[:, 1]
 
@@ -51,8 +33,6 @@ def format_pulses(direction: Int8Array, ticks: Int64Array) -> str:
 
 
 def _parse(row: list[str], g_min_nS: int, g_max_nS: int, where: str) -> tuple[int, int]:
-    if len(row) != len(PAIR_COLUMNS):
-        raise UserError(f"{where}: {len(row)} values instead of {len(PAIR_COLUMNS)}")
     try:
         start, target = (int(value) for value in row)
     except ValueError:

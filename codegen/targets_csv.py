@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
+from codegen.csv_lines import read_lines
 from sim.errors import UserError
 
 REQUIRED = ("r", "c", "g_target_nS")
@@ -30,29 +29,13 @@ def read_targets(path: Path, default_mode: str) -> list[Target]:
     Raises:
         UserError: the file or one of its lines is unusable; names the line.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file") from None
-    rows = csv.reader(io.StringIO(text))
-    header = [name.strip() for name in next(rows, [])]
-    if set(header) not in ({*REQUIRED}, {*REQUIRED, "mode"}) or len(header) != len(set(header)):
-        raise UserError(f"{path}, line 1: the columns must be {','.join(REQUIRED)} and, if wanted, mode")
-    targets = []
-    try:
-        for row in rows:
-            if row:
-                where = f"{path}, line {rows.line_num}"
-                if len(row) != len(header):
-                    raise UserError(f"{where}: {len(row)} values instead of {len(header)}")
-                targets.append(_parse(dict(zip(header, row, strict=True)), default_mode, where))
-    except csv.Error as error:
-        raise UserError(f"{path}, line {rows.line_num}: {error}") from None
-    if not targets:
-        raise UserError(f"{path}: no targets below the header")
-    return targets
+    header, lines = read_lines(
+        path,
+        lambda names: set(names) in ({*REQUIRED}, {*REQUIRED, "mode"}) and len(names) == len(set(names)),
+        f"{','.join(REQUIRED)} and, if wanted, mode",
+        "targets",
+    )
+    return [_parse(dict(zip(header, row, strict=True)), default_mode, where) for where, row in lines]
 
 
 def _parse(fields: dict[str, str], default_mode: str, where: str) -> Target:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import numpy as np
@@ -176,6 +177,14 @@ class DeviceArray:
         if chosen is not None:
             self.population.put(chosen, part)
         return done
+
+    def pulse_in_parts(self, v_V: float, stops: Ints) -> Iterator[None]:
+        """Give every device one pulse, and pause after each of the rising step numbers `stops`."""
+        lived = 0
+        for stop in stops.tolist():
+            self.advance(v_V, np.full(len(self), stop - lived), continues=lived > 0)
+            lived = stop
+            yield
 
     def stepper(self, v_V: float) -> Stepper:
         """What advances this array's devices at one voltage, over everything they can reach."""

@@ -73,10 +73,7 @@ def response(array: DeviceArray, v_V: float, width_s: float) -> tuple[Floats, Fl
             f"{len(array)} devices x {steps} steps: there must be 1 .. {STEPS_HIGHEST}; change the width"
         )
     shown = np.unique(np.rint(np.geomspace(max(1, steps // 5000), steps, POINTS)).astype(np.int64))
-    g_S = []
-    for begin, end in zip(np.append(0, shown[:-1]), shown, strict=True):
-        array.advance(v_V, np.full(len(array), end - begin), continues=begin > 0)
-        g_S.append(array.g_S)
+    g_S = [array.g_S for _ in array.pulse_in_parts(v_V, shown)]
     return np.asarray(shown * DT_S, dtype=np.float64), np.stack(g_S, axis=1)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -107,8 +106,7 @@ def pulse(
     steps = int(whole_steps(np.array([width_s]))[0])
     shown = np.unique(np.rint(np.linspace(0, steps, min(points, steps) + 1)).astype(np.int64))
     n, g_S = [array.population.n_1e26.copy()], [array.g_S]
-    for begin, end in pairwise(shown):
-        array.advance(v_V, np.full(devices, end - begin), continues=begin > 0)
+    for _ in array.pulse_in_parts(v_V, shown[1:]):
         n.append(array.population.n_1e26.copy())
         g_S.append(array.g_S)
     tables.write_csv(
