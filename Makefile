@@ -11,16 +11,18 @@ SEED   ?= 1
 PAIRS  ?= 10000
 TRIALS ?= 10000
 EVALUATION_SEED ?= 20240312
-# Which network becomes the firmware: PRESET=best or PRESET=paper, or any of them by name with DEPLOY=NAME.
+# Which network becomes the firmware: PRESET=best, PRESET=paper or PRESET=voltage (which chooses the pulse's voltage,
+# and records some minutes first), or any of them by name with DEPLOY=NAME.
 PRESET ?= best
 DEPLOY_best  := log_expected
 DEPLOY_paper := ft_smoothed
-DEPLOY ?= $(or $(DEPLOY_$(PRESET)),$(error PRESET=$(PRESET): choose best or paper))
+DEPLOY_voltage := log_voltage
+DEPLOY ?= $(or $(DEPLOY_$(PRESET)),$(error PRESET=$(PRESET): choose best, paper or voltage))
 PAPER_SEEDS ?= 5
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help firmware elf verify report paper ranges readme test lint format bench calibrate clean distclean FORCE
+.PHONY: help firmware elf verify report paper ranges front readme test lint format bench calibrate clean distclean FORCE
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -34,7 +36,8 @@ $(READY): pyproject.toml setup.py $(wildcard sim/kernel/*.[ch]) sim/kernel/build
 
 # --- the main job -----------------------------------------------------------------------------------------
 NETWORK_NAMES := mlp_rpd_t mlp_rpd_g ft_unsmoothed ft_smoothed log_mlp log_smoothed log_expected
-NETWORKS      := $(NETWORK_NAMES:%=$(BUILD)/networks/%.onnx)
+VOLTAGE       := $(BUILD)/networks/log_voltage.onnx
+NETWORKS      := $(NETWORK_NAMES:%=$(BUILD)/networks/%.onnx) $(if $(filter log_voltage,$(DEPLOY)),$(VOLTAGE))
 TRAINED       := $(BUILD)/networks/.trained
 DATASET       := $(BUILD)/dataset.h5
 RESPONSES     := $(BUILD)/responses.h5
@@ -67,10 +70,14 @@ $(TRAINED): $(DATASET) $(BUILD)/floor.json $(TRAIN_CODE)
 	$(PY) -m train networks $(DATASET) --responses $(RESPONSES) --seed $(SEED) -o $(BUILD)/networks
 	@touch $@
 
+$(VOLTAGE): $(SIM_CODE) $(TRAIN_CODE) $(call inputs,NOISE SEED) | $(READY)
+	$(PY) -m train voltage --noise $(NOISE) --seed $(SEED) --responses $(BUILD)/voltage -o $@
+	@touch $@
+
 $(BUILD)/baselines.json: $(TRAINED) train/baselines.py
 	$(PY) -m train baselines $(DATASET) --responses $(RESPONSES) -o $@
 
-$(BUILD)/evaluation.json: $(TRAINED) $(BUILD)/baselines.json $(call inputs,BOARD TRIALS EVALUATION_SEED)
+$(BUILD)/evaluation.json: $(TRAINED) $(filter $(VOLTAGE),$(NETWORKS)) $(BUILD)/baselines.json $(call inputs,BOARD TRIALS EVALUATION_SEED)
 	$(PY) -m train evaluate $(NETWORKS) --baselines $(BUILD)/baselines.json --board $(BOARD) --noise $(NOISE) \
 	    --trials $(TRIALS) --seed $(EVALUATION_SEED) -o $@
 
@@ -81,7 +88,7 @@ $(FIRMWARE)/manifest.json: $(BUILD)/cosimulation.json $(call inputs,DEPLOY)
 $(BUILD)/host/$(BOARD).so: $(FIRMWARE)/manifest.json
 	$(PY) -m codegen host $(FIRMWARE) -o $@
 
-$(BUILD)/cosimulation.json: $(TRAINED) $(CODEGEN_CODE) $(call inputs,BOARD TRIALS EVALUATION_SEED)
+$(BUILD)/cosimulation.json: $(TRAINED) $(filter $(VOLTAGE),$(NETWORKS)) $(CODEGEN_CODE) $(call inputs,BOARD TRIALS EVALUATION_SEED)
 	$(PY) -m codegen cosim $(NETWORKS) --board $(BOARD) --noise $(NOISE) --calibration $(DATASET) \
 	    --trials $(TRIALS) --seed $(EVALUATION_SEED) -o $@
 
@@ -105,6 +112,10 @@ $(VERIFIED): $(FIRMWARE)/manifest.json
 report: firmware $(VERIFIED) ## the build as one HTML page that opens offline: build/report.html
 	@$(PY) -m codegen size $(FIRMWARE) --json >$(BUILD)/size.json || { rm -f $(BUILD)/size.json; echo "the page goes without instruction counts"; }
 	$(PY) -m train page $(BUILD) --board $(BOARD) -o $(BUILD)/report.html
+
+front: $(TRAINED) $(VOLTAGE) ## precision against delay with the voltage as a knob: build/front/, docs/voltage.md
+	$(PY) -m train front $(BUILD)/networks/log_expected.onnx $(VOLTAGE) --noise $(NOISE) --responses $(BUILD)/voltage \
+	    --board $(BOARD) --trials $(TRIALS) --page docs/voltage.md -o $(BUILD)/front
 
 test: $(READY) lint ## lint, types and every test
 	@scripts/targets.sh || echo "tests that need what is missing are skipped, with the reason"

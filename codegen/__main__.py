@@ -69,13 +69,15 @@ def host(folder: Path, output: Path) -> None:
 @main.command()
 @click.argument("folder", type=Input)
 @click.argument("pairs", type=Input)
-@click.option("-o", "--output", type=Input, required=True, help="CSV to write: ticks,direction.")
-def predict(folder: Path, pairs: Path, output: Path) -> None:
+@click.option("--longest", "longest_s", type=float, help="Longest pulse, s [the timer's].")
+@click.option("-o", "--output", type=Input, required=True, help="CSV to write: ticks,direction[,v_uV].")
+def predict(folder: Path, pairs: Path, longest_s: float | None, output: Path) -> None:
     """Run the C in FOLDER, compiled for this machine, on PAIRS (CSV: g_start_nS,g_target_nS)."""
-    model = load_firmware(folder).model
+    firmware = load_firmware(folder)
+    model, board = firmware.model, firmware.board
     g_start_nS, g_target_nS = read_pairs(pairs, model.g_min_nS, model.g_max_nS)
-    direction, ticks = HostLibrary(folder).predict(g_start_nS, g_target_nS)
-    write_text(output, format_pulses(direction, ticks))
+    pulses = HostLibrary(folder, budget_ticks=board.budget_ticks(longest_s)).predict(g_start_nS, g_target_nS)
+    write_text(output, format_pulses(pulses, model.voltages.greatest_reduction_uV > 0))
 
 
 @main.command()

@@ -138,6 +138,22 @@ class Board(StrictModel):
         """Length of one timer tick in seconds."""
         return 1.0 / self.timer.frequency_Hz
 
+    def budget_ticks(self, longest_s: float | None) -> int | None:
+        """The longest pulse allowed, in whole ticks; None for no other limit than the timer's.
+
+        Raises:
+            UserError: the timer has no pulse that short.
+        """
+        if longest_s is None:
+            return None
+        ticks = int(min(longest_s * self.timer.frequency_Hz * (1 + 1e-12), self.timer.max_ticks))
+        if not ticks >= self.timer.min_ticks:
+            shortest_s = self.timer.min_ticks * self.tick_s
+            raise UserError(
+                f"longest pulse = {longest_s:g} s: board '{self.name}' gives {shortest_s:g} s at least"
+            )
+        return ticks
+
     def sha256(self) -> str:
         """Hash of the manifest's content (not of its layout or comments)."""
         return hashlib.sha256(self.model_dump_json(by_alias=True).encode()).hexdigest()

@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from codegen.fixed import Int64Array
+from codegen.qmodel import Voltages
+from codegen.voltage_choice import reduction_uV, steps_of
 from sim.errors import UserError
 
 GRID = 113  # start conductances x target conductances
 NEAR = 16  # steps to nearby targets, where the pulse width changes fastest
 MAX_PAIRS = 16384
+_GOLDEN = 0.5 * (5.0**0.5 - 1.0)
 
 
 @dataclass(frozen=True, eq=False)
 class CalibrationPairs:
-    """Start and target within the window in nS, (n,) each, and where they come from."""
+    """Start and target within the window in nS, (n,) each, and where they come from.
+
+    `further` are the values of the network's inputs beyond these two, in their integer units, (n,) each.
+    """
 
     g_start_nS: Int64Array
     g_target_nS: Int64Array
     source: str
+    further: tuple[Int64Array, ...] = ()
+
+    @property
+    def values(self) -> tuple[Int64Array, ...]:
+        """Of every input, (n,) each."""
+        return (self.g_start_nS, self.g_target_nS - self.g_start_nS, *self.further)
+
+    def with_reductions(self, voltages: Voltages) -> CalibrationPairs:
+        """The pairs, each at an amplitude of its own, spread evenly over those of its direction."""
+        if not voltages.greatest_reduction_uV:
+            return self
+        direction = np.sign(self.g_target_nS - self.g_start_nS)
+        share = (np.arange(len(direction)) * _GOLDEN) % 1.0
+        step = np.floor(share * (steps_of(voltages, direction) + 1)).astype(np.int64)
+        return replace(self, further=(reduction_uV(voltages, direction, step),))
 
 
 def grid_pairs(g_min_nS: int, g_max_nS: int) -> CalibrationPairs:

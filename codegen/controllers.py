@@ -27,7 +27,8 @@ WRITE_VERIFY = 1
 class Request:
     """What every controller is asked to do; fields and ranges as in `ouro_request_t`.
 
-    Write-and-verify with both tolerances 0 always gives `max_iterations` iterations.
+    Write-and-verify with both tolerances 0 always gives `max_iterations` iterations. No budget: pulses of any length
+    the timer has.
     """
 
     mode: int = WRITE_VERIFY
@@ -36,6 +37,7 @@ class Request:
     max_iterations: int = 20
     stuck_pulses: int = 0
     stuck_move_nS: int = 1000
+    budget_ticks: int | None = None
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,10 @@ class ControllerBank:
         """
         self._ffi, self._lib = load_library(library, HOST / "ouro_lockstep.h")
 
-    def one_shot(self, bench: Bench, g_target_nS: Ints) -> ControllerRun:
+    def one_shot(self, bench: Bench, g_target_nS: Ints, budget_ticks: int | None = None) -> ControllerRun:
         """One read and one pulse per device, then one read that the controllers do not see."""
-        run = self.run(bench, g_target_nS, Request(mode=ONE_SHOT, max_iterations=1))
+        request = Request(mode=ONE_SHOT, max_iterations=1, budget_ticks=budget_ticks)
+        run = self.run(bench, g_target_nS, request)
         run.trace.g_read_nS[1] = bench.read_nS()
         return run
 
@@ -82,7 +85,7 @@ class ControllerBank:
         lockstep = _Lockstep(self._ffi, self._lib, len(bench))
         try:
             targets = np.broadcast_to(np.asarray(g_target_nS, dtype=np.int64), (len(bench),)).copy()
-            lockstep.start(targets, request)
+            lockstep.start(targets, request, bench.params.max_ticks)
             trace = _serve(lockstep, bench, targets, request.max_iterations)
             return lockstep.results(trace)
         finally:
@@ -95,6 +98,7 @@ def _serve(lockstep: _Lockstep, bench: Bench, g_target_nS: Ints, iterations: int
     reads = np.full((iterations + 1, n), -1, dtype=np.int64)
     directions = np.zeros((iterations, n), dtype=np.int8)
     ticks = np.zeros((iterations, n), dtype=np.int64)
+    voltages = np.zeros((iterations, n), dtype=np.int64)
     reads_made = np.zeros(n, dtype=np.int64)
     while lockstep.step_all():
         index, v_uV, width_ticks = lockstep.waiting_pulses()
@@ -102,6 +106,7 @@ def _serve(lockstep: _Lockstep, bench: Bench, g_target_nS: Ints, iterations: int
             given = bench.pulse(v_uV, width_ticks, index)
             directions[reads_made[index] - 1, index] = np.where(v_uV < 0, 1, -1)
             ticks[reads_made[index] - 1, index] = given
+            voltages[reads_made[index] - 1, index] = v_uV
             lockstep.serve_pulses(index, given)
         index = lockstep.waiting_reads()
         if len(index):
@@ -117,6 +122,7 @@ def _serve(lockstep: _Lockstep, bench: Bench, g_target_nS: Ints, iterations: int
         g_end_S=bench.devices.g_S,
         direction=directions,
         ticks=ticks,
+        v_uV=voltages,
     )
 
 
@@ -133,9 +139,10 @@ class _Lockstep:
     def close(self) -> None:
         self._lib.ouro_lockstep_free(self._self)
 
-    def start(self, g_target_nS: Ints, request: Request) -> None:
+    def start(self, g_target_nS: Ints, request: Request, max_ticks: int) -> None:
         """Start all controllers. A refused request is a result like any other."""
         r = request
+        budget_ticks = max_ticks if r.budget_ticks is None else r.budget_ticks
         if not 1 <= r.max_iterations < 2**16:
             raise UserError(f"max_iterations = {r.max_iterations} is outside 1 .. 65535")
         for i, target in enumerate(g_target_nS.tolist()):
@@ -149,6 +156,7 @@ class _Lockstep:
                 r.max_iterations,
                 r.stuck_pulses,
                 r.stuck_move_nS,
+                budget_ticks,
             )
 
     def step_all(self) -> int:

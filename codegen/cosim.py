@@ -25,7 +25,7 @@ from sim.closed_loop import ProgramTrace, Trials, draw_trials, one_shot
 from sim.errors import UserError
 from sim.noise import NoisePreset
 
-TRACE_FIELDS = ("g_read_nS", "direction", "ticks", "g_end_S")
+TRACE_FIELDS = ("g_read_nS", "direction", "ticks", "v_uV", "g_end_S")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ def cosimulate(
     noise: NoisePreset,
     seed: int,
     n_trials: int,
+    *,
     calibration: Path | None = None,
+    longest_s: float | None = None,
     jobs: int | None = None,
     progress: Callable[[str], None] = lambda name: None,
 ) -> list[Cosimulation]:
@@ -51,6 +53,7 @@ def cosimulate(
 
     Args:
         board: for network files, and the one that firmware folders must have been made for.
+        longest_s: longest pulse that any of them may give; None for the timer's.
         calibration: data set for quantising network files, as in `make_firmware`.
         progress: called with a source's name when it is done.
 
@@ -62,6 +65,7 @@ def cosimulate(
         if names.count(name) > 1:
             raise UserError(f"two sources are named '{name}': their records could not be told apart")
     trials = draw_trials(n_trials, noise, seed)
+    board.budget_ticks(longest_s)  # refused before anything is made
     with ExitStack() as stack:
         found = []
         for name, source in zip(names, sources, strict=True):
@@ -71,7 +75,7 @@ def cosimulate(
             else:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / name
                 firmware = make_firmware(source, board, folder, calibration, force=False)
-            found.append(_cosimulate_one(name, firmware, trials, jobs))
+            found.append(_cosimulate_one(name, firmware, trials, longest_s, jobs))
             progress(name)
         return found
 
@@ -84,15 +88,19 @@ def as_json(results: Sequence[Cosimulation]) -> dict[str, Any]:
     }
 
 
-def _cosimulate_one(name: str, firmware: Firmware, trials: Trials, jobs: int | None) -> Cosimulation:
+def _cosimulate_one(
+    name: str, firmware: Firmware, trials: Trials, longest_s: float | None, jobs: int | None
+) -> Cosimulation:
     params, board_name = firmware.board.bench_params(), firmware.board.name
-    targets = trials.g_target_nS
-    reference = one_shot(trials.bench(params, jobs), ReferencePredictor(firmware.model), targets)
-    run = ControllerBank(host_library(firmware.folder)).one_shot(trials.bench(params, jobs), targets)
+    targets, budget_ticks = trials.g_target_nS, firmware.board.budget_ticks(longest_s)
+    predictor = ReferencePredictor(firmware.model, budget_ticks)
+    reference = one_shot(trials.bench(params, jobs), predictor, targets)
+    bank = ControllerBank(host_library(firmware.folder))
+    run = bank.one_shot(trials.bench(params, jobs), targets, budget_ticks)
     _require_equal(name, reference, run)
     return Cosimulation(
-        accuracy_record(name, "reference", board_name, trials, reference),
-        accuracy_record(name, "c", board_name, trials, run.trace),
+        accuracy_record(name, "reference", board_name, trials, reference, longest_s),
+        accuracy_record(name, "c", board_name, trials, run.trace, longest_s),
         status_counts(run),
     )
 

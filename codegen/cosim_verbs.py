@@ -29,6 +29,7 @@ SEED = click.IntRange(0, SEED_HIGHEST)
 @click.option("--cadence", "cadence_s", type=float, help="Time between noise draws, s [the preset's].")
 @click.option("--seed", default=1, show_default=True, type=SEED, help="Seed of trials, devices and bench.")
 @click.option("--trials", default=10_000, show_default=True, type=click.IntRange(1, 2**24), help="Devices.")
+@click.option("--longest", "longest_s", type=float, help="Longest pulse, s [the timer's].")
 @click.option("--calibration", type=SOURCE, help="Data set for quantising network files [a grid].")
 @jobs_option
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="JSON file to write.")
@@ -39,6 +40,7 @@ def cosim(
     cadence_s: float | None,
     seed: int,
     trials: int,
+    longest_s: float | None,
     calibration: Path | None,
     jobs: int | None,
     output: Path,
@@ -51,7 +53,15 @@ def cosim(
     preset = load_preset(noise, cadence_s)
     with progress_bar(len(sources), "co-simulation", "predictor") as bar:
         found = cosimulate(
-            sources, load_board(board), preset, seed, trials, calibration, jobs, lambda name: bar.update()
+            sources,
+            load_board(board),
+            preset,
+            seed,
+            trials,
+            calibration=calibration,
+            longest_s=longest_s,
+            jobs=jobs,
+            progress=lambda name: bar.update(),
         )
     write_json(output, as_json(found))
     click.echo(accuracy_table(found))

@@ -53,6 +53,7 @@ class Outcome:
     direction: int
     last_ticks: int
     total_ticks: int
+    last_v_uV: int
 
 
 class _SilentError(UserError):
@@ -71,7 +72,7 @@ class Emulated:
             self._selector.register(each, selectors.EVENT_READ)
         self.bench: Bench | None = None
         self.reads: dict[int, list[int]] = {}
-        self.pulses: dict[int, list[tuple[int, int]]] = {}
+        self.pulses: dict[int, list[tuple[int, int, int]]] = {}
 
     def use(self, bench: Bench) -> None:
         """Fresh devices: device k at row k // 64, column k % 64."""
@@ -184,7 +185,7 @@ class Emulated:
             _send(self._link, f"{g_nS},{saturated}\n".encode())
         elif kind == "P":
             (given,) = self.bench.pulse(np.array([v_uV]), np.array([number]), index)
-            self.pulses.setdefault(device, []).append((1 if v_uV < 0 else -1, int(given)))
+            self.pulses.setdefault(device, []).append((1 if v_uV < 0 else -1, int(given), v_uV))
             _send(self._link, f"{int(given)}\n".encode())
         else:
             raise UserError(f"the firmware sent '{request}' on its bench link")
@@ -248,7 +249,7 @@ def emulate_built(
     wanted = one_shot(
         drawn.bench(board.bench_params()), ReferencePredictor(firmware.model), drawn.g_target_nS
     )
-    pulse_differs = (trace.direction != wanted.direction) | (trace.ticks != wanted.ticks)
+    pulse_differs = (trace.ticks != wanted.ticks) | (trace.v_uV != wanted.v_uV)
     record = accuracy_record(firmware.folder.name, "emulated", board.name, drawn, trace)
     return {
         "board": board.name,
@@ -270,7 +271,7 @@ def _one_shots(emulated: Emulated, bench: Bench, drawn: Trials) -> tuple[Program
     emulated.use(bench)
     targets = drawn.g_target_nS
     outcomes = [emulated.program("PROG:ONES", k, int(target)) for k, target in enumerate(targets)]
-    pulses = [emulated.pulses.get(k, [(0, 0)]) for k in range(len(targets))]
+    pulses = [emulated.pulses.get(k, [(0, 0, 0)]) for k in range(len(targets))]
     first = np.array([emulated.reads[k][0] for k in range(len(targets))])
     trace = ProgramTrace(
         g_target_nS=targets,
@@ -278,6 +279,7 @@ def _one_shots(emulated: Emulated, bench: Bench, drawn: Trials) -> tuple[Program
         g_end_S=bench.devices.g_S,
         direction=np.array([[p[0][0] for p in pulses]], dtype=np.int8),
         ticks=np.array([[p[0][1] for p in pulses]], dtype=np.int64),
+        v_uV=np.array([[p[0][2] for p in pulses]], dtype=np.int64),
     )
     return trace, outcomes
 

@@ -11,7 +11,7 @@ from typing import Any
 from codegen import VERSION
 from codegen.boards import Board, board_from_fields
 from codegen.calibration import dataset_pairs, grid_pairs
-from codegen.folding import fold, window_nS
+from codegen.folding import fold, voltages_of, window_nS
 from codegen.kernels import kernel_of, padded, table_bytes
 from codegen.measured_accuracy import measured_accuracy
 from codegen.onnx_import import FloatNetwork, load_network
@@ -75,6 +75,7 @@ def make_firmware(
             f"board '{board.name}' reads up to {board.adc.full_scale_nS} nS, the network's window ends at {g_max_nS} nS"
         )
     pairs = dataset_pairs(calibration, g_min_nS, g_max_nS) if calibration else grid_pairs(g_min_nS, g_max_nS)
+    pairs = pairs.with_reductions(voltages_of(network, board))
     model = quantize(network, board, pairs)
     _require_room(model, board)
     report = precision_report(fold(network, board), model, pairs)
@@ -180,8 +181,19 @@ def _sha256(path: Path) -> str:
 
 
 def _require_same_voltages(network: FloatNetwork, board: Board) -> None:
-    """Pulse widths mean nothing at other voltages than those of the training; half a DAC step is allowed."""
+    """Pulse widths mean nothing at other voltages than those of the training; half a DAC step is allowed.
+
+    A network that chooses its voltages brings them along; they have to suit the board.
+    """
     trained = network.metadata.pulse
+    if network.metadata.chooses_voltage:
+        highest_uV = max(-trained.v_set_V, trained.v_reset_V) * 1e6
+        if highest_uV > min(board.limits.v_max_uV, board.dac.max_uV):
+            raise UserError(
+                f"the network uses up to {highest_uV / 1e6:g} V; board '{board.name}' gives at most "
+                f"{min(board.limits.v_max_uV, board.dac.max_uV) / 1e6:g} V"
+            )
+        return
     for name, wanted_V, given_uV in (
         ("SET", trained.v_set_V, board.pulse.v_set_uV),
         ("RESET", trained.v_reset_V, board.pulse.v_reset_uV),

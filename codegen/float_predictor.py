@@ -7,21 +7,34 @@ import numpy.typing as npt
 
 from codegen.boards import Board
 from codegen.fixed import Int64Array
-from codegen.folding import window_nS
+from codegen.folding import voltages_of, window_nS
 from codegen.onnx_import import FloatNetwork
-from codegen.predictions import Int8Array, as_int32_pairs, require_targets_in_window
+from codegen.predictions import as_int32_pairs, require_budget, require_targets_in_window
+from codegen.voltage_choice import Numbers, calmest, reduction_uV, steps_of, voltage_uV
+from sim.closed_loop import Pulses
 
 
 class FloatPredictor:
-    """Evaluates the network in float64 and rounds the pulse to the board's timer; same rules as the firmware."""
+    """Evaluates the network in float64 and rounds the pulse to the board's timer; same rules as the firmware.
 
-    def __init__(self, network: FloatNetwork, board: Board) -> None:
+    Pulses last at most `budget_ticks`, if given.
+    """
+
+    def __init__(self, network: FloatNetwork, board: Board, budget_ticks: int | None = None) -> None:
+        """
+        Raises:
+            UserError: the budget is shorter than the timer's shortest pulse.
+        """
+        timer = board.timer
+        require_budget(budget_ticks, timer.min_ticks)
         self.network = network
         self.board = board
+        self.budget_ticks = timer.max_ticks if budget_ticks is None else min(budget_ticks, timer.max_ticks)
+        self._voltages = voltages_of(network, board)
         self._g_min_nS, self._g_max_nS = window_nS(network)
 
-    def predict(self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike) -> tuple[Int8Array, Int64Array]:
-        """Direction and ticks of each pair.
+    def predict(self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike) -> Pulses:
+        """The pulse of each pair.
 
         Raises:
             UserError: a target outside the trained window.
@@ -30,12 +43,19 @@ class FloatPredictor:
         require_targets_in_window(target, self._g_min_nS, self._g_max_nS)
         clamped = np.clip(start, self._g_min_nS, self._g_max_nS)
         start_S, target_S = np.float64(1e-9) * clamped, np.float64(1e-9) * target
-        if self.network.metadata.output.encoding == "linear_s":
+        metadata = self.network.metadata
+        if metadata.output.encoding == "linear_s":
             sign = np.sign(self.network.output(start_S, target_S))
         else:
             sign = np.sign(target - start)
         direction = np.where(start == target, 0, sign).astype(np.int8)
-        timer = self.board.timer
-        width_ticks = self.network.width_s(start_S, target_S) * timer.frequency_Hz
-        ticks = np.rint(np.clip(width_ticks, timer.min_ticks, timer.max_ticks)).astype(np.int64)
-        return direction, np.where(direction == 0, 0, ticks)
+
+        def width_ticks(step: Int64Array) -> Numbers:
+            seen_V = np.float64(1e-6) * reduction_uV(self._voltages, direction, step)
+            further = [seen_V] if metadata.chooses_voltage else []
+            return self.network.width_s(start_S, target_S, *further) * self.board.timer.frequency_Hz
+
+        step, width = calmest(width_ticks, steps_of(self._voltages, direction), self.budget_ticks)
+        ticks = np.rint(np.clip(width, self.board.timer.min_ticks, self.budget_ticks)).astype(np.int64)
+        v_uV = voltage_uV(self._voltages, direction, step)
+        return Pulses(direction, np.where(direction == 0, 0, ticks), v_uV)

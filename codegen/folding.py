@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from codegen.boards import Board
 from codegen.fixed import INT16_MAX, INT32_MAX, Int64Array
+from codegen.metadata import REDUCTION
 from codegen.onnx_import import FloatArray, FloatLayer, FloatNetwork
-from codegen.qmodel import INPUT_FRACTION_BITS, Decode, InputStage
+from codegen.qmodel import INPUT_FRACTION_BITS, Decode, InputStage, Voltages
 from sim.errors import UserError
+
+UNITS = {"g_start_S": 1e-9, "delta_g_S": 1e-9, REDUCTION: 1e-6}
+"""An input's integers count nanosiemens or microvolts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,14 +26,18 @@ class FoldedNetwork:
     linear_s: ticks = factor * y'; log10_s: log2(ticks) in Q16 = factor * y'. factor > 0.
     """
 
-    inputs: tuple[InputStage, InputStage]
+    inputs: tuple[InputStage, ...]
     layers: tuple[FloatLayer, ...]
     factor: float
 
-    def sums(self, g_start_nS: Int64Array, delta_g_nS: Int64Array) -> list[FloatArray]:
-        """Every layer's outputs before the ReLU for unrounded inputs, (n, rows) each; the last one is y'."""
-        stages = zip((g_start_nS, delta_g_nS), self.inputs, strict=True)
-        steps = [(value - stage.offset_nS) / 2.0**stage.shift for value, stage in stages]
+    def sums(self, values: Sequence[Int64Array]) -> list[FloatArray]:
+        """Every layer's outputs before the ReLU, (n, rows) each; the last one is y'.
+
+        Args:
+            values: of each input in its integer unit, (n,) each, not rounded any further.
+        """
+        stages = zip(values, self.inputs, strict=True)
+        steps = [(value - stage.offset) / 2.0**stage.shift for value, stage in stages]
         x = np.stack(steps, axis=1) / 2.0**INPUT_FRACTION_BITS
         sums = []
         for layer in self.layers:
@@ -36,9 +45,9 @@ class FoldedNetwork:
             x = np.maximum(sums[-1], 0.0) if layer.relu else sums[-1]
         return sums
 
-    def output(self, g_start_nS: Int64Array, delta_g_nS: Int64Array) -> FloatArray:
+    def output(self, values: Sequence[Int64Array]) -> FloatArray:
         """y', (n,)."""
-        return self.sums(g_start_nS, delta_g_nS)[-1][:, 0]
+        return self.sums(values)[-1][:, 0]
 
 
 def window_nS(network: FloatNetwork) -> tuple[int, int]:
@@ -54,6 +63,54 @@ def window_nS(network: FloatNetwork) -> tuple[int, int]:
     return lowest, highest
 
 
+MOST_STEPS = 63
+"""Of the amplitude: six inferences then find the lowest that fits, and pulses use some 90 % of their budget."""
+
+
+def greatest_reduction_uV(network: FloatNetwork) -> int:
+    """The most that either direction's amplitude may be lowered by [uV]; 0 for a network of fixed voltages."""
+    pulse = network.metadata.pulse
+    return round(1e6 * max(pulse.set_reduction_V or 0.0, pulse.reset_reduction_V or 0.0))
+
+
+def voltages_of(network: FloatNetwork, board: Board) -> Voltages:
+    """The voltages of a board's pulses; for a network that chooses its own, the DAC's within the trained range."""
+    pulse, lsb_uV = network.metadata.pulse, board.dac.lsb_uV
+    if not network.metadata.chooses_voltage:
+        return Voltages(
+            v_set_uV=board.pulse.v_set_uV,
+            v_reset_uV=board.pulse.v_reset_uV,
+            v_set_off_uV=0,
+            v_reset_off_uV=0,
+            set_step_uV=lsb_uV,
+            reset_step_uV=lsb_uV,
+            set_steps=0,
+            reset_steps=0,
+        )
+    set_uV, set_off_uV, set_step_uV, set_steps = _steps(-pulse.v_set_V, pulse.set_reduction_V, lsb_uV)
+    reset_uV, reset_off_uV, reset_step_uV, reset_steps = _steps(
+        pulse.v_reset_V, pulse.reset_reduction_V, lsb_uV
+    )
+    return Voltages(
+        v_set_uV=-set_uV,
+        v_reset_uV=reset_uV,
+        v_set_off_uV=set_off_uV,
+        v_reset_off_uV=reset_off_uV,
+        set_step_uV=set_step_uV,
+        reset_step_uV=reset_step_uV,
+        set_steps=set_steps,
+        reset_steps=reset_steps,
+    )
+
+
+def _steps(full_V: float, reduction_V: float | None, lsb_uV: int) -> tuple[int, int, int, int]:
+    """A direction's full amplitude on the DAC's grid, how far below the trained one that is, step [uV] and steps."""
+    codes, off_uV = divmod(round(full_V * 1e6), lsb_uV)
+    range_uV = max(0, round((reduction_V or 0.0) * 1e6) - off_uV)
+    step_uV = lsb_uV * max(1, -(-range_uV // (lsb_uV * (MOST_STEPS + 1))))
+    return codes * lsb_uV, off_uV, step_uV, range_uV // step_uV
+
+
 def fold(network: FloatNetwork, board: Board) -> FoldedNetwork:
     """Fold the metadata's scales into the first and the last layer.
 
@@ -62,10 +119,10 @@ def fold(network: FloatNetwork, board: Board) -> FoldedNetwork:
     """
     g_min_nS, g_max_nS = window_nS(network)
     span_nS = g_max_nS - g_min_nS
-    inputs = (
-        InputStage(name="g_start_S", **_input_scale(g_min_nS, g_max_nS)),
-        InputStage(name="delta_g_S", **_input_scale(-span_nS, span_nS)),
-    )
+    ranges = [("g_start_S", g_min_nS, g_max_nS), ("delta_g_S", -span_nS, span_nS)]
+    if network.metadata.chooses_voltage:
+        ranges.append((REDUCTION, 0, greatest_reduction_uV(network)))
+    inputs = tuple(_input_stage(name, lowest, highest) for name, lowest, highest in ranges)
     layers = list(network.layers)
     weights, bias = layers[0].weights.copy(), layers[0].bias.copy()
     output = network.metadata.output
@@ -77,8 +134,9 @@ def fold(network: FloatNetwork, board: Board) -> FoldedNetwork:
         offset = (output.offset + math.log10(board.timer.frequency_Hz)) / output.scale
     with np.errstate(over="ignore", invalid="ignore"):
         for column, (stage, scaling) in enumerate(zip(inputs, network.metadata.inputs, strict=True)):
-            bias += weights[:, column] * ((stage.offset_nS * 1e-9 - scaling.offset) / scaling.scale)
-            weights[:, column] *= 2.0 ** (stage.shift + INPUT_FRACTION_BITS) * 1e-9 / scaling.scale
+            unit = UNITS[stage.name]
+            bias += weights[:, column] * ((stage.offset * unit - scaling.offset) / scaling.scale)
+            weights[:, column] *= 2.0 ** (stage.shift + INPUT_FRACTION_BITS) * unit / scaling.scale
         layers[0] = FloatLayer(weights, bias, layers[0].relu)
         sign = math.copysign(1.0, output.scale)
         layers[-1] = FloatLayer(layers[-1].weights * sign, (layers[-1].bias + offset) * sign, relu=False)
@@ -104,11 +162,13 @@ def decode_constants(factor: float, accumulator_bits: int) -> Decode:
     return Decode(multiplier=multiplier, shift=shift)
 
 
-def _input_scale(lowest_nS: int, highest_nS: int) -> dict[str, int]:
+def _input_stage(name: str, lowest: int, highest: int) -> InputStage:
     """The smallest shift, and so the finest step, that keeps the whole range within int16."""
-    middle_nS = (lowest_nS + highest_nS) // 2
-    reach = highest_nS - middle_nS + 1
+    middle = (lowest + highest) // 2
+    reach = highest - middle + 1
     shift = max(1, math.ceil(math.log2(reach / INT16_MAX)))
     # A multiple of the step: values on a coarser grid, such as ADC codes, then suffer no rounding.
-    offset_nS = middle_nS >> shift << shift
-    return {"lowest_nS": lowest_nS, "highest_nS": highest_nS, "offset_nS": offset_nS, "shift": shift}
+    offset = middle >> shift << shift
+    return InputStage.model_validate(
+        {"name": name, "lowest": lowest, "highest": highest, "offset": offset, "shift": shift}
+    )

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from codegen.build import host_library, sanitized_program
 from codegen.firmware import load_firmware
-from codegen.fixed import Int64Array
-from codegen.predictions import Int8Array, Predictions, as_int32_pairs, require_targets_in_window
+from codegen.predictions import Predictions, as_int32_pairs, require_budget, require_targets_in_window
 from firmware_templates import HOST
+from sim.closed_loop import Pulses
 from sim.errors import UserError
 
 
@@ -38,47 +38,57 @@ def load_library(path: Path, *headers: Path) -> tuple[Any, Any]:
 
 
 class HostLibrary:
-    """A firmware folder compiled for the host; a `PulsePredictor` that is the C itself."""
+    """A firmware folder compiled for the host; a `PulsePredictor` that is the C itself.
 
-    def __init__(self, folder: Path, extra_sources: Sequence[Path] = ()) -> None:
+    Pulses last at most `budget_ticks`, if given.
+    """
+
+    def __init__(
+        self, folder: Path, extra_sources: Sequence[Path] = (), budget_ticks: int | None = None
+    ) -> None:
         """Compile (or find in the cache) and load.
 
         Raises:
-            UserError: no firmware folder, no compiler, or sources that do not compile.
+            UserError: no firmware folder, no compiler, sources that do not compile, or a budget shorter than the
+                timer's shortest pulse.
         """
         firmware = load_firmware(folder)
+        require_budget(budget_ticks, firmware.model.min_ticks)
+        self.budget_ticks = firmware.model.max_ticks if budget_ticks is None else budget_ticks
         self.folder = folder
         self.model = firmware.model
         self.board = firmware.board
         self.path = host_library(folder, extra_sources=extra_sources)
         self._ffi, self._lib = load_library(self.path, HOST / "ouro_predict_batch.h")
 
-    def predict(self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike) -> tuple[Int8Array, Int64Array]:
-        """Direction and ticks of each pair.
+    def predict(self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike) -> Pulses:
+        """The pulse of each pair.
 
         Raises:
             UserError: a target outside the trained window.
         """
         start, target = as_int32_pairs(g_start_nS, g_target_nS)
         require_targets_in_window(target, self.model.g_min_nS, self.model.g_max_nS)
-        found = self.predict_batch(start, target)
-        return found.direction, found.ticks
+        return self.predict_batch(start, target).pulses()
 
     def predict_batch(self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike) -> Predictions:
-        """`ouro_predict` of each pair, any int32 values. Safe from several threads."""
+        """`ouro_predict_within` of each pair, any int32 values. Safe from several threads."""
         start, target = (np.ascontiguousarray(v, np.int32) for v in as_int32_pairs(g_start_nS, g_target_nS))
         direction = np.empty(start.shape, dtype=np.int8)
         ticks = np.empty(start.shape, dtype=np.uint32)
+        v_uV = np.empty(start.shape, dtype=np.int32)
         status = np.empty(start.shape, dtype=np.int32)
         self._lib.ouro_predict_batch(
             len(start),
             self._pointer("const int32_t *", start),
             self._pointer("const int32_t *", target),
+            self.budget_ticks,
             self._pointer("int8_t *", direction),
             self._pointer("uint32_t *", ticks),
+            self._pointer("int32_t *", v_uV),
             self._pointer("int32_t *", status),
         )
-        return Predictions(direction, ticks.astype(np.int64), status)
+        return Predictions(direction, ticks.astype(np.int64), v_uV.astype(np.int64), status)
 
     def _pointer(self, kind: str, array: npt.NDArray[Any]) -> Any:
         return self._ffi.cast(kind, self._ffi.from_buffer(array))
@@ -104,9 +114,10 @@ def predict_sanitized(folder: Path, g_start_nS: npt.ArrayLike, g_target_nS: npt.
         ]
         reason = lines[0].strip() if lines else f"exit status {done.returncode}"
         raise UserError(f"{folder}: the firmware failed under the sanitizers: {reason}")
-    triples = np.frombuffer(done.stdout, dtype=np.int32).reshape(-1, 3)
+    found = np.frombuffer(done.stdout, dtype=np.int32).reshape(-1, 4)
     return Predictions(
-        direction=triples[:, 1].astype(np.int8),
-        ticks=triples[:, 2].astype(np.int64),
-        status=triples[:, 0].copy(),
+        direction=found[:, 1].astype(np.int8),
+        ticks=found[:, 2].astype(np.int64),
+        v_uV=found[:, 3].astype(np.int64),
+        status=found[:, 0].copy(),
     )

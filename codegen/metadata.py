@@ -18,6 +18,9 @@ from sim.errors import UserError
 
 METADATA_KEY = "ouroboros"
 INPUT_NAMES = ("g_start_S", "delta_g_S")
+"""What every network sees, in this order."""
+REDUCTION = "v_reduction_V"
+"""By how much the pulse's amplitude is lowered: |v_set_V| - |v| or v_reset_V - v, as the pulse's direction is."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -37,9 +40,9 @@ class _Affine(StrictModel):
 
 
 class InputScaling(_Affine):
-    """One network input: `x = (value - offset) / scale`, value in siemens; delta_g_S = target - start."""
+    """One network input: `x = (value - offset) / scale`, value in siemens or volts; delta_g_S = target - start."""
 
-    name: Literal["g_start_S", "delta_g_S"]
+    name: Literal["g_start_S", "delta_g_S", "v_reduction_V"]
 
 
 class OutputScaling(_Affine):
@@ -62,10 +65,23 @@ class Window(StrictModel):
 
 
 class PulseVoltages(StrictModel):
-    """Device voltages of the pulses the network was trained for, in volts: SET negative, RESET positive."""
+    """Device voltages of the pulses the network was trained for, in volts: SET negative, RESET positive.
+
+    A network that sees `v_reduction_V` was trained for every amplitude down to the full one less the greatest
+    reduction, which then has to be given.
+    """
 
     v_set_V: Annotated[Finite, Field(lt=0)]
     v_reset_V: Annotated[Finite, Field(gt=0)]
+    set_reduction_V: Annotated[Finite, Field(gt=0)] | None = None
+    reset_reduction_V: Annotated[Finite, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _must_keep_their_sign(self) -> PulseVoltages:
+        set_V, reset_V = self.set_reduction_V or 0.0, self.reset_reduction_V or 0.0
+        if set_V >= -self.v_set_V or reset_V >= self.v_reset_V:
+            raise ValueError("the greatest reduction must leave a voltage")
+        return self
 
 
 class TrainedOn(StrictModel):
@@ -81,7 +97,7 @@ class NetworkMetadata(StrictModel):
     """The whole entry."""
 
     schema_: Literal[1] = Field(alias="schema")
-    inputs: tuple[InputScaling, InputScaling]
+    inputs: Annotated[tuple[InputScaling, ...], Field(min_length=2, max_length=3)]
     output: OutputScaling
     window: Window
     pulse: PulseVoltages
@@ -90,13 +106,28 @@ class NetworkMetadata(StrictModel):
     @model_validator(mode="after")
     def _inputs_must_be_in_order(self) -> NetworkMetadata:
         names = tuple(scaling.name for scaling in self.inputs)
-        if names != INPUT_NAMES:
-            raise ValueError(f"inputs must be {', '.join(INPUT_NAMES)} in this order, not {', '.join(names)}")
+        if names not in (INPUT_NAMES, (*INPUT_NAMES, REDUCTION)):
+            raise ValueError(
+                f"inputs must be {', '.join(INPUT_NAMES)} in this order, with or without {REDUCTION} after them, "
+                f"not {', '.join(names)}"
+            )
+        given = [value is not None for value in (self.pulse.set_reduction_V, self.pulse.reset_reduction_V)]
+        if given != [self.chooses_voltage] * 2:
+            raise ValueError(
+                f"pulse.set_reduction_V and pulse.reset_reduction_V belong to a network with the input {REDUCTION}"
+            )
+        if self.chooses_voltage and self.output.encoding != "log10_s":
+            raise ValueError(f"a network with the input {REDUCTION} must have a log10_s output")
         return self
+
+    @property
+    def chooses_voltage(self) -> bool:
+        """Whether the network knows pulses of reduced amplitude."""
+        return len(self.inputs) > len(INPUT_NAMES)
 
     def to_json(self) -> str:
         """Compact JSON, stable key order."""
-        return self.model_dump_json(by_alias=True)
+        return self.model_dump_json(by_alias=True, exclude_none=True)
 
 
 def parse_metadata(text: str, source: Path | str = "network") -> NetworkMetadata:

@@ -58,25 +58,25 @@ class FloatNetwork:
     metadata: NetworkMetadata
     sha256: str  # of the ONNX file
 
-    def normalise(self, g_start_S: FloatArray, g_target_S: FloatArray) -> FloatArray:
-        """Network inputs (n, 2) from conductances in siemens, (n,) each."""
-        values = (g_start_S, g_target_S - g_start_S)
+    def normalise(self, g_start_S: FloatArray, g_target_S: FloatArray, *further: FloatArray) -> FloatArray:
+        """Network inputs (n, inputs) from conductances in siemens and further inputs in their units, (n,) each."""
+        values = (g_start_S, g_target_S - g_start_S, *further)
         columns = [
             (v - scaling.offset) / scaling.scale
             for v, scaling in zip(values, self.metadata.inputs, strict=True)
         ]
         return np.stack(columns, axis=1)
 
-    def output(self, g_start_S: FloatArray, g_target_S: FloatArray) -> FloatArray:
+    def output(self, g_start_S: FloatArray, g_target_S: FloatArray, *further: FloatArray) -> FloatArray:
         """`offset + scale * y`, (n,): signed seconds or log10(seconds), as the metadata says."""
-        x = self.normalise(g_start_S, g_target_S)
+        x = self.normalise(g_start_S, g_target_S, *further)
         for layer in self.layers:
             x = layer.evaluate(x)
         return self.metadata.output.offset + self.metadata.output.scale * x[:, 0]
 
-    def width_s(self, g_start_S: FloatArray, g_target_S: FloatArray) -> FloatArray:
+    def width_s(self, g_start_S: FloatArray, g_target_S: FloatArray, *further: FloatArray) -> FloatArray:
         """Length of the predicted pulses in seconds, (n,), not negative."""
-        output = self.output(g_start_S, g_target_S)
+        output = self.output(g_start_S, g_target_S, *further)
         if self.metadata.output.encoding == "linear_s":
             return np.abs(output)
         with np.errstate(over="ignore"):
@@ -100,16 +100,17 @@ def load_network(path: Path) -> FloatNetwork:
         raise UserError(f"{path}: not an ONNX file, or a damaged one") from None
     if not model.HasField("graph"):
         raise UserError(f"{path}: not an ONNX file, or a damaged one: it holds no graph")
-    layers = _Chain(model.graph, path).layers()
     metadata = read_metadata(model, path)
+    layers = _Chain(model.graph, path, len(metadata.inputs)).layers()
     return FloatNetwork(layers, metadata, hashlib.sha256(content).hexdigest())
 
 
 class _Chain:
     """One pass along a graph from its input to its output."""
 
-    def __init__(self, graph: onnx.GraphProto, path: Path) -> None:
+    def __init__(self, graph: onnx.GraphProto, path: Path, inputs: int) -> None:
         self._graph = graph
+        self._inputs = inputs
         self._path = path
         self._tensors = {tensor.name: tensor for tensor in graph.initializer}
 
@@ -150,7 +151,7 @@ class _Chain:
             raise self._error(
                 f"need one input and one output, not {len(inputs)} and {len(self._graph.output)}"
             )
-        for value, width in ((inputs[0], 2), (self._graph.output[0], 1)):
+        for value, width in ((inputs[0], self._inputs), (self._graph.output[0], 1)):
             dims = value.type.tensor_type.shape.dim
             if dims and (len(dims) != 2 or (dims[1].HasField("dim_value") and dims[1].dim_value != width)):
                 shape = ", ".join(str(d.dim_value) if d.HasField("dim_value") else "N" for d in dims)
@@ -234,7 +235,7 @@ class _Chain:
             raise self._error("the last operator must be a Gemm, MatMul or Add, not Relu")
         if len(layers) > MAX_LAYERS:
             raise self._error(f"{len(layers)} layers; at most {MAX_LAYERS} are supported")
-        expected = 2
+        expected = self._inputs
         for number, layer in enumerate(layers, start=1):
             rows, columns = layer.weights.shape
             if columns != expected:

@@ -8,7 +8,7 @@ import numpy as np
 
 from codegen.csv_lines import read_lines
 from codegen.fixed import INT32_MAX, INT32_MIN, Int64Array
-from codegen.predictions import Int8Array
+from sim.closed_loop import Pulses
 from sim.errors import UserError
 
 PAIR_COLUMNS = ("g_start_nS", "g_target_nS")
@@ -26,10 +26,13 @@ def read_pairs(path: Path, g_min_nS: int, g_max_nS: int) -> tuple[Int64Array, In
     return columns[:, 0], columns[:, 1]
 
 
-def format_pulses(direction: Int8Array, ticks: Int64Array) -> str:
-    """`ticks,direction` lines, one per pair."""
-    lines = [f"{t},{d}" for t, d in zip(ticks.tolist(), direction.tolist(), strict=True)]
-    return "\n".join(["ticks,direction", *lines]) + "\n"
+def format_pulses(pulses: Pulses, with_voltage: bool) -> str:
+    """`ticks,direction` lines, one per pair; `ticks,direction,v_uV` for a predictor that chooses the voltage."""
+    columns = {"ticks": pulses.ticks, "direction": pulses.direction.astype(np.int64)}
+    if with_voltage:
+        columns["v_uV"] = pulses.v_uV
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return "\n".join([",".join(columns), *(",".join(map(str, row)) for row in rows)]) + "\n"
 
 
 def _parse(row: list[str], g_min_nS: int, g_max_nS: int, where: str) -> tuple[int, int]:

@@ -18,10 +18,9 @@ def precision_report(folded: FoldedNetwork, model: QuantizedModel, pairs: Calibr
     Errors are in the float network's numbers; `of_largest` and `of_full_scale` relate them to the layer's
     largest magnitude and to the output's range (linear_s: largest magnitude; log10_s: highest minus lowest).
     """
-    start, delta = pairs.g_start_nS, pairs.g_target_nS - pairs.g_start_nS
-    sums = folded.sums(start, delta)
+    sums = folded.sums(pairs.values)
     floats = [np.maximum(y, 0.0) if q.relu else y for y, q in zip(sums, model.layers, strict=True)]
-    integers = ReferencePredictor(model).activations(start, delta)
+    integers = ReferencePredictor(model).activations(pairs.values)
     layers = []
     for layer, bounds, y, y_q in zip(model.layers, model.accumulators, floats, integers, strict=True):
         bits = np.array(layer.output_bits if layer.output_bits is not None else layer.accumulator_bits)
@@ -41,7 +40,7 @@ def precision_report(folded: FoldedNetwork, model: QuantizedModel, pairs: Calibr
     full_scale = float(np.abs(y).max() if model.encoding == "linear_s" else np.ptp(y)) or 1.0
     return {
         "calibration": pairs.source,
-        "pairs": len(start),
+        "pairs": len(pairs.g_start_nS),
         "layers": layers,
         "output_max_error_of_full_scale": _digits(float(np.abs(errors).max()) / full_scale),
         "output_rms_error_of_full_scale": _digits(float(np.sqrt(np.mean(errors**2))) / full_scale),

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codegen.fixed import INT32_MAX, INT32_MIN, Int64Array
+from sim.closed_loop import Pulses
 from sim.errors import UserError
 
 Int8Array = npt.NDArray[np.int8]
@@ -16,11 +17,16 @@ Int32Array = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """One pulse per pair, (n,) each: direction -1, 0 or +1; ticks, 0 without a pulse; `Status` codes."""
+    """One pulse per pair, (n,) each: direction -1, 0 or +1; ticks and voltage, 0 without a pulse; `Status` codes."""
 
     direction: Int8Array
     ticks: Int64Array
+    v_uV: Int64Array
     status: Int32Array
+
+    def pulses(self) -> Pulses:
+        """As the programming loop takes them."""
+        return Pulses(self.direction, self.ticks, self.v_uV)
 
 
 def as_int32_pairs(g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike) -> tuple[Int64Array, Int64Array]:
@@ -36,6 +42,18 @@ def as_int32_pairs(g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike) -> tup
         if values.size and (values.min() < INT32_MIN or values.max() > INT32_MAX):
             raise UserError(f"{name} must fit a 32-bit integer")
     return start.astype(np.int64).ravel(), target.astype(np.int64).ravel()
+
+
+def require_budget(budget_ticks: int | None, min_ticks: int) -> None:
+    """Refuse a time budget in which no pulse fits.
+
+    Raises:
+        UserError: it is shorter than the shortest pulse.
+    """
+    if budget_ticks is not None and budget_ticks < min_ticks:
+        raise UserError(
+            f"a pulse budget of {budget_ticks} ticks is below the timer's shortest pulse, {min_ticks} ticks"
+        )
 
 
 def require_targets_in_window(g_target_nS: Int64Array, g_min_nS: int, g_max_nS: int) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
 from codegen.fixed import INT16_MAX, INT16_MIN, INT32_MAX, rshift_round
+from codegen.metadata import REDUCTION
 from codegen.proof import IntegerLayer, Interval, prove_accumulators
 from codegen.validation import StrictModel, first_problem
 from sim.errors import UserError
@@ -29,27 +30,27 @@ Ticks = Annotated[int, Field(ge=1, le=INT32_MAX)]
 
 
 class InputStage(StrictModel):
-    """`x_q = sat16(rshift_round(value_nS - offset_nS, shift))` for values within lowest_nS .. highest_nS."""
+    """`x_q = sat16(rshift_round(value - offset, shift))` for values within lowest .. highest, in nS or uV."""
 
-    name: Literal["g_start_S", "delta_g_S"]
-    lowest_nS: Int32
-    highest_nS: Int32
-    offset_nS: Int32
+    name: Literal["g_start_S", "delta_g_S", "v_reduction_V"]
+    lowest: Int32
+    highest: Int32
+    offset: Int32
     shift: Annotated[int, Field(ge=1, le=30)]
 
     @model_validator(mode="after")
     def _must_not_overflow(self) -> InputStage:
-        if self.lowest_nS >= self.highest_nS:
-            raise ValueError("lowest_nS must be below highest_nS")
-        reach = max(abs(self.lowest_nS - self.offset_nS), abs(self.highest_nS - self.offset_nS))
+        if self.lowest >= self.highest:
+            raise ValueError("lowest must be below highest")
+        reach = max(abs(self.lowest - self.offset), abs(self.highest - self.offset))
         if reach + (1 << (self.shift - 1)) > INT32_MAX:
             raise ValueError("value - offset can overflow int32")
         return self
 
     def interval(self) -> tuple[int, int]:
         """Lowest and highest x_q."""
-        lowest = rshift_round(self.lowest_nS - self.offset_nS, self.shift)
-        highest = rshift_round(self.highest_nS - self.offset_nS, self.shift)
+        lowest = rshift_round(self.lowest - self.offset, self.shift)
+        highest = rshift_round(self.highest - self.offset, self.shift)
         return max(lowest, INT16_MIN), min(highest, INT16_MAX)
 
 
@@ -120,6 +121,39 @@ class Decode(StrictModel):
     shift: Annotated[int, Field(ge=1, le=62)]
 
 
+class Voltages(StrictModel):
+    """The pulse voltages the firmware chooses from: the full one of a direction, lowered by 0 .. steps times its step.
+
+    `v_set_off_uV` and `v_reset_off_uV` are the reduction that the network sees at step 0: full voltages lie on the
+    DAC's grid, and at most one step below those of the training. No steps: both voltages are fixed.
+    """
+
+    v_set_uV: Annotated[Int32, Field(lt=0)]
+    v_reset_uV: Annotated[Int32, Field(gt=0)]
+    v_set_off_uV: Annotated[Int32, Field(ge=0)]
+    v_reset_off_uV: Annotated[Int32, Field(ge=0)]
+    set_step_uV: Annotated[Int32, Field(gt=0)]
+    reset_step_uV: Annotated[Int32, Field(gt=0)]
+    set_steps: Annotated[int, Field(ge=0, le=INT16_MAX)]
+    reset_steps: Annotated[int, Field(ge=0, le=INT16_MAX)]
+
+    @model_validator(mode="after")
+    def _must_keep_their_sign(self) -> Voltages:
+        if (
+            self.set_steps * self.set_step_uV >= -self.v_set_uV
+            or self.reset_steps * self.reset_step_uV >= self.v_reset_uV
+        ):
+            raise ValueError("the greatest reduction must leave a voltage")
+        return self
+
+    @property
+    def greatest_reduction_uV(self) -> int:
+        """The most that the network sees in either direction [uV]; 0 for fixed voltages."""
+        set_uV = self.v_set_off_uV + self.set_steps * self.set_step_uV
+        reset_uV = self.v_reset_off_uV + self.reset_steps * self.reset_step_uV
+        return max(set_uV, reset_uV)
+
+
 class QuantizedModel(StrictModel):
     """The whole predictor in integers."""
 
@@ -130,22 +164,31 @@ class QuantizedModel(StrictModel):
     timer_Hz: Ticks
     min_ticks: Ticks
     max_ticks: Ticks
-    inputs: tuple[InputStage, InputStage]
+    voltages: Voltages
+    inputs: Annotated[tuple[InputStage, ...], Field(min_length=2, max_length=3)]
     layers: tuple[QuantizedLayer, ...]
     decode: Decode
 
     @model_validator(mode="after")
     def _must_be_sound(self) -> QuantizedModel:
-        start, delta = self.inputs
+        start, delta, *further = self.inputs
         span_nS = self.g_max_nS - self.g_min_nS
         if not 0 < self.g_min_nS < self.g_max_nS or self.min_ticks > self.max_ticks:
             raise ValueError("the window and the timer's range must be ordered")
-        if (start.name, start.lowest_nS, start.highest_nS) != ("g_start_S", self.g_min_nS, self.g_max_nS):
+        if (start.name, start.lowest, start.highest) != ("g_start_S", self.g_min_nS, self.g_max_nS):
             raise ValueError("the first input must be g_start_S over the window")
-        if (delta.name, delta.lowest_nS, delta.highest_nS) != ("delta_g_S", -span_nS, span_nS):
+        if (delta.name, delta.lowest, delta.highest) != ("delta_g_S", -span_nS, span_nS):
             raise ValueError("the second input must be delta_g_S over the window's span")
-        if not self.layers or self.layers[0].columns != 2 or self.layers[-1].rows != 1:
-            raise ValueError("the layers must lead from two inputs to one output")
+        greatest_uV = self.voltages.greatest_reduction_uV
+        expected = [(REDUCTION, 0)] if greatest_uV else []
+        if [(stage.name, stage.lowest) for stage in further] != expected:
+            raise ValueError(
+                f"a third input {REDUCTION} belongs to voltages that may be reduced, and to no others"
+            )
+        if further and further[0].highest < greatest_uV:
+            raise ValueError(f"the input {REDUCTION} must reach the greatest reduction")
+        if not self.layers or self.layers[0].columns != len(self.inputs) or self.layers[-1].rows != 1:
+            raise ValueError(f"the layers must lead from {len(self.inputs)} inputs to one output")
         if any(b.columns != a.rows for a, b in pairwise(self.layers)):
             raise ValueError("a layer's inputs must be the outputs of the one before")
         if [layer.output_bits is None for layer in self.layers] != [False] * (len(self.layers) - 1) + [True]:

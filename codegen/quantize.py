@@ -16,10 +16,10 @@ import numpy as np
 from codegen.boards import Board
 from codegen.calibration import CalibrationPairs
 from codegen.fixed import INT16_MAX, INT32_MAX, Int64Array
-from codegen.folding import FoldedNetwork, decode_constants, fold, window_nS
+from codegen.folding import UNITS, FoldedNetwork, decode_constants, fold, voltages_of, window_nS
 from codegen.onnx_import import FloatArray, FloatLayer, FloatNetwork
 from codegen.proof import Interval, accumulator_bounds, fits_accumulator, output_interval
-from codegen.qmodel import INPUT_FRACTION_BITS, QuantizedLayer, QuantizedModel
+from codegen.qmodel import INPUT_FRACTION_BITS, QuantizedLayer, QuantizedModel, Voltages
 from codegen.reference import ExactLayer, quantise_inputs
 from sim.errors import UserError
 
@@ -36,8 +36,9 @@ def quantize(network: FloatNetwork, board: Board, pairs: CalibrationPairs) -> Qu
     Raises:
         UserError: the network or its scaling cannot be represented, or does not suit the board.
     """
+    voltages = voltages_of(network, board)
     _check_pulse_widths(network, board, pairs)
-    quantiser = _Quantiser.prepare(network, board, pairs)
+    quantiser = _Quantiser.prepare(network, board, voltages, pairs)
     drops = [0] * (len(network.layers) - 1)
     best = quantiser.attempt(drops)
     for index in range(len(drops)):
@@ -62,28 +63,34 @@ class _Quantiser:
 
     network: FloatNetwork
     board: Board
+    voltages: Voltages
     folded: FoldedNetwork
     largest: list[FloatArray]  # magnitude of each layer's activations on all pairs, (rows,) each
     x: FloatArray  # integer inputs of every n-th pair, for the search
     sums: list[FloatArray]  # each layer's outputs before the ReLU, on the same pairs
 
     @classmethod
-    def prepare(cls, network: FloatNetwork, board: Board, pairs: CalibrationPairs) -> _Quantiser:
+    def prepare(
+        cls, network: FloatNetwork, board: Board, voltages: Voltages, pairs: CalibrationPairs
+    ) -> _Quantiser:
         folded = fold(network, board)
-        start, delta = pairs.g_start_nS, pairs.g_target_nS - pairs.g_start_nS
-        sums = folded.sums(start, delta)
+        sums = folded.sums(pairs.values)
         largest = [
             np.maximum(y, 0).max(axis=0) if layer.relu else np.abs(y).max(axis=0)
             for y, layer in zip(sums, folded.layers, strict=True)
         ]
-        step = -(-len(start) // SEARCH_PAIRS)
-        x = quantise_inputs(folded.inputs, start[::step], delta[::step])
-        return cls(network, board, folded, largest, x, [y[::step] for y in sums])
+        step = -(-len(pairs.g_start_nS) // SEARCH_PAIRS)
+        x = quantise_inputs(folded.inputs, [values[::step] for values in pairs.values])
+        return cls(network, board, voltages, folded, largest, x, [y[::step] for y in sums])
 
     def attempt(self, drops: list[int]) -> _Attempt:
         """Quantise layer by layer, `drops[i]` bits given away by hidden layer i's activations, and measure."""
         ends = np.array([stage.interval() for stage in self.folded.inputs], dtype=np.int64)
-        interval, x_bits, x = Interval(ends[:, 0], ends[:, 1]), np.full(2, INPUT_FRACTION_BITS), self.x
+        interval, x_bits, x = (
+            Interval(ends[:, 0], ends[:, 1]),
+            np.full(len(ends), INPUT_FRACTION_BITS),
+            self.x,
+        )
         layers = []
         for index, (layer, sums) in enumerate(zip(self.folded.layers, self.sums, strict=True)):
             hidden = index < len(drops)
@@ -109,6 +116,7 @@ class _Quantiser:
             timer_Hz=self.board.timer.frequency_Hz,
             min_ticks=self.board.timer.min_ticks,
             max_ticks=self.board.timer.max_ticks,
+            voltages=self.voltages,
             inputs=self.folded.inputs,
             layers=layers,
             decode=decode_constants(self.folded.factor, layers[-1].accumulator_bits[0]),
@@ -173,7 +181,10 @@ def _quantise_layer(layer: FloatLayer, scales: _Scales) -> QuantizedLayer:
 def _check_pulse_widths(network: FloatNetwork, board: Board, pairs: CalibrationPairs) -> None:
     """Refuse a network whose pulses the board's timer cannot give at all."""
     start_S, target_S = np.float64(1e-9) * pairs.g_start_nS, np.float64(1e-9) * pairs.g_target_nS
-    width_s = network.width_s(start_S, target_S)
+    further = [
+        np.float64(UNITS[s.name]) * v for s, v in zip(network.metadata.inputs[2:], pairs.further, strict=True)
+    ]
+    width_s = network.width_s(start_S, target_S, *further)
     with np.errstate(over="ignore"):
         ticks = width_s * board.timer.frequency_Hz
     if (ticks < 0.5).all() or (ticks > board.timer.max_ticks).all():

@@ -8,14 +8,24 @@ too, and `floor` makes it the arithmetic one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from codegen.fixed import INT16_MAX, INT16_MIN, Int64Array, exp2_q16, rshift_round, sat16
-from codegen.predictions import Int8Array, Predictions, as_int32_pairs, require_targets_in_window
+from codegen.predictions import (
+    Int8Array,
+    Predictions,
+    as_int32_pairs,
+    require_budget,
+    require_targets_in_window,
+)
 from codegen.proof import IntegerLayer
 from codegen.qmodel import InputStage, QuantizedModel
 from codegen.status import Status
+from codegen.voltage_choice import calmest, reduction_uV, steps_of, voltage_uV
+from sim.closed_loop import Pulses
 
 CHUNK = 4096  # pairs at a time: activations stay in the cache
 LOG2_LIMIT_Q16 = 31 << 16
@@ -24,25 +34,30 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class ReferencePredictor:
-    """A predictor that interprets an integer model."""
+    """A predictor that interprets an integer model; pulses of at most `budget_ticks`, if given."""
 
-    def __init__(self, model: QuantizedModel) -> None:
+    def __init__(self, model: QuantizedModel, budget_ticks: int | None = None) -> None:
+        """
+        Raises:
+            UserError: the budget is shorter than the timer's shortest pulse.
+        """
+        require_budget(budget_ticks, model.min_ticks)
         self.model = model
+        self.budget_ticks = model.max_ticks if budget_ticks is None else min(budget_ticks, model.max_ticks)
         self._layers = [ExactLayer(layer.arrays()) for layer in model.layers]
 
-    def predict(self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike) -> tuple[Int8Array, Int64Array]:
-        """Direction and ticks of each pair.
+    def predict(self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike) -> Pulses:
+        """The pulse of each pair.
 
         Raises:
             UserError: a target outside the trained window.
         """
         start, target = as_int32_pairs(g_start_nS, g_target_nS)
         require_targets_in_window(target, self.model.g_min_nS, self.model.g_max_nS)
-        found = self.predict_batch(start, target)
-        return found.direction, found.ticks
+        return self.predict_batch(start, target).pulses()
 
     def predict_batch(self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike) -> Predictions:
-        """What `ouro_predict` gives for each pair, status included."""
+        """What `ouro_predict_within` gives for each pair, status included."""
         start, target = as_int32_pairs(g_start_nS, g_target_nS)
         model = self.model
         outside = (target < model.g_min_nS) | (target > model.g_max_nS)
@@ -51,35 +66,52 @@ class ReferencePredictor:
 
         direction = np.zeros(start.shape, dtype=np.int8)
         ticks = np.zeros(start.shape, dtype=np.int64)
+        step = np.zeros(start.shape, dtype=np.int64)
         clamped = np.clip(start[run], model.g_min_nS, model.g_max_nS)
-        acc = self.accumulators(clamped, target[run] - clamped)
+        change = target[run] - clamped
         if model.encoding == "linear_s":
+            acc = self.accumulators([clamped, change])
             direction[run] = np.sign(acc)
             widths = rshift_round(np.abs(acc) * model.decode.multiplier, model.decode.shift)
         else:
             direction[run] = np.sign(target[run] - start[run])
-            wide = rshift_round(acc * model.decode.multiplier, model.decode.shift)
-            widths = exp2_q16(np.clip(wide, -LOG2_LIMIT_Q16, LOG2_LIMIT_Q16))
-        ticks[run] = np.clip(widths, model.min_ticks, model.max_ticks)
+            step[run], widths = self._calmest(clamped, change, direction[run])
+        ticks[run] = np.clip(widths, model.min_ticks, self.budget_ticks)
         ticks[direction == 0] = 0
         status = np.where(direction == 0, Status.NO_PULSE_NEEDED, Status.OK)
         status = np.where(outside, Status.ERR_TARGET_RANGE, status)
-        return Predictions(direction, ticks, status.astype(np.int32))
+        return Predictions(
+            direction, ticks, voltage_uV(model.voltages, direction, step), status.astype(np.int32)
+        )
 
-    def accumulators(self, g_start_nS: Int64Array, delta_g_nS: Int64Array) -> Int64Array:
-        """The output layer's accumulator for inputs within the window, (n,)."""
-        result = np.empty(g_start_nS.shape, dtype=np.int64)
+    def _calmest(
+        self, g_start_nS: Int64Array, delta_g_nS: Int64Array, direction: Int8Array
+    ) -> tuple[Int64Array, Int64Array]:
+        """Steps by which the voltage is lowered, and widths in ticks."""
+        model = self.model
+
+        def width_at(step: Int64Array) -> Int64Array:
+            seen_uV = reduction_uV(model.voltages, direction, step)
+            values = [g_start_nS, delta_g_nS, seen_uV][: len(model.inputs)]
+            wide = rshift_round(self.accumulators(values) * model.decode.multiplier, model.decode.shift)
+            return exp2_q16(np.clip(wide, -LOG2_LIMIT_Q16, LOG2_LIMIT_Q16))
+
+        step, width = calmest(width_at, steps_of(model.voltages, direction), self.budget_ticks)
+        return step, width.astype(np.int64)
+
+    def accumulators(self, values: Sequence[Int64Array]) -> Int64Array:
+        """The output layer's accumulator for each input's integers within their range, (n,)."""
+        result = np.empty(values[0].shape, dtype=np.int64)
         for begin in range(0, len(result), CHUNK):
-            part = slice(begin, begin + CHUNK)
-            x = quantise_inputs(self.model.inputs, g_start_nS[part], delta_g_nS[part])
+            x = quantise_inputs(self.model.inputs, [value[begin : begin + CHUNK] for value in values])
             for layer in self._layers:
                 x = layer(x)
-            result[part] = x[:, 0]
+            result[begin : begin + CHUNK] = x[:, 0]
         return result
 
-    def activations(self, g_start_nS: Int64Array, delta_g_nS: Int64Array) -> list[FloatArray]:
+    def activations(self, values: Sequence[Int64Array]) -> list[FloatArray]:
         """Integer outputs of every layer (the accumulator of the last), (n, rows) each."""
-        x = quantise_inputs(self.model.inputs, g_start_nS, delta_g_nS)
+        x = quantise_inputs(self.model.inputs, values)
         outputs = []
         for layer in self._layers:
             x = layer(x)
@@ -87,13 +119,11 @@ class ReferencePredictor:
         return outputs
 
 
-def quantise_inputs(
-    stages: tuple[InputStage, InputStage], g_start_nS: Int64Array, delta_g_nS: Int64Array
-) -> FloatArray:
-    """The network's integer inputs, (n, 2)."""
+def quantise_inputs(stages: Sequence[InputStage], values: Sequence[Int64Array]) -> FloatArray:
+    """The network's integer inputs, (n, inputs)."""
     columns = [
-        sat16(rshift_round(value - stage.offset_nS, stage.shift))
-        for value, stage in zip((g_start_nS, delta_g_nS), stages, strict=True)
+        sat16(rshift_round(value - stage.offset, stage.shift))
+        for value, stage in zip(values, stages, strict=True)
     ]
     return np.stack(columns, axis=1).astype(np.float64)
 

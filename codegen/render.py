@@ -32,7 +32,7 @@ from codegen.qmodel import QuantizedLayer, QuantizedModel
 from firmware_templates import GENERATED, KERNELS, PROJECT, STATIC
 from sim.accuracy import AccuracyRecord
 
-RUNTIME_VERSION = 2  # ouro_fixed.h asserts that it is its own
+RUNTIME_VERSION = 3  # ouro_fixed.h asserts that it is its own
 SOURCE_FOLDER = "src"  # headers too: the Arduino tools look for them nowhere else
 LINE_WIDTH = 100
 

@@ -42,7 +42,8 @@ class VerifySettings:
     """What write-and-verify aims at; ranges as in `ouro_request_t`.
 
     A reading is on target within either tolerance; both 0 always give `max_iterations` iterations. A device is stuck
-    after `stuck_pulses` pulses (0: never) that moved it by less than `stuck_move_nS`. None: the board's default.
+    after `stuck_pulses` pulses (0: never) that moved it by less than `stuck_move_nS`. Pulses last at most
+    `budget_ticks`, those of one-shot programs too. None: the board's default.
     """
 
     tolerance_nS: int | None = None
@@ -50,6 +51,7 @@ class VerifySettings:
     max_iterations: int | None = None
     stuck_pulses: int | None = None
     stuck_move_nS: int = 1000
+    budget_ticks: int | None = None
 
     def commands(self) -> list[str]:
         """The lines that set these on a board with default settings."""
@@ -62,12 +64,17 @@ class VerifySettings:
             found.append(f"CONF:ITER {self.max_iterations}")
         if self.stuck_pulses is not None:
             found.append(f"CONF:STUC {self.stuck_pulses},{self.stuck_move_nS}")
+        if self.budget_ticks is not None:
+            found.append(f"CONF:BUDG {self.budget_ticks}")
         return found
 
 
 @dataclass(frozen=True)
 class Programmed:
-    """How a program ended. Conductances are readings, -1 when there was none; direction +1 SET, -1 RESET, 0 none."""
+    """How a program ended. Conductances are readings, -1 when there was none; direction +1 SET, -1 RESET, 0 none.
+
+    Direction, ticks and voltage are those of the last pulse.
+    """
 
     status: Status
     g_start_nS: int
@@ -77,6 +84,7 @@ class Programmed:
     direction: int
     last_ticks: int
     total_ticks: int
+    last_v_uV: int
 
 
 class ScpiClient:
@@ -145,12 +153,18 @@ class ScpiClient:
         number, g_nS = self._result(line, 2)
         return self._require_outcome(line, Status(number)), g_nS
 
-    def program_one_shot(self, row: int, column: int, g_target_nS: int) -> Programmed:
+    def program_one_shot(
+        self, row: int, column: int, g_target_nS: int, settings: VerifySettings | None = None
+    ) -> Programmed:
         """One reading, one pulse towards `g_target_nS`. `g_last_nS` is the reading before the pulse.
+
+        Args:
+            settings: for this and later calls [those of the call before, at first the board's defaults].
 
         Raises:
             UserError: the board refused or failed, or the line did. What the device did is in `status`.
         """
+        self._configure(settings)
         return self._program(f"PROG:ONES {row},{column},{g_target_nS}")
 
     def program_verify(
@@ -164,18 +178,22 @@ class ScpiClient:
         Raises:
             UserError: as `program_one_shot`, or a setting out of the board's range.
         """
-        if settings is not None and settings != self._settings:
-            for line in ("*RST", *settings.commands()):
-                self._command(line)
-            self._settings = settings
+        self._configure(settings)
         return self._program(f"PROG:VER {row},{column},{g_target_nS}")
 
     def abort(self) -> None:
         """Outputs safe, now."""
         self._command("ABOR")
 
+    def _configure(self, settings: VerifySettings | None) -> None:
+        """Send settings that are not those in force."""
+        if settings is not None and settings != self._settings:
+            for line in ("*RST", *settings.commands()):
+                self._command(line)
+            self._settings = settings
+
     def _program(self, line: str) -> Programmed:
-        status, *numbers = self._result(line, 8)
+        status, *numbers = self._result(line, 9)
         return Programmed(self._require_outcome(line, Status(status)), *numbers)
 
     def _require_outcome(self, line: str, status: Status) -> Status:

@@ -35,7 +35,7 @@ def verify_codes(library: HostLibrary, jobs: int | None = None, step: int = 1) -
         UserError: the two differ; the message holds the first difference found.
     """
     adc_nS = code_conductances_nS(library.board.adc.full_scale_nS)
-    reference = ReferencePredictor(library.model)
+    reference = ReferencePredictor(library.model, library.budget_ticks)
 
     def check(start_nS: int) -> int:
         start = np.full(len(adc_nS), start_nS, dtype=np.int64)
@@ -47,7 +47,7 @@ def verify_codes(library: HostLibrary, jobs: int | None = None, step: int = 1) -
 
 def verify_random(library: HostLibrary, count: int, seed: int, jobs: int | None = None) -> int:
     """Compare on `count` random int32 pairs, half of them with a target in the window; as `verify_codes`."""
-    reference = ReferencePredictor(library.model)
+    reference = ReferencePredictor(library.model, library.budget_ticks)
 
     def check(block: int) -> int:
         start, target = random_pairs(library, min(BLOCK, count - block * BLOCK), seed, block)
@@ -89,7 +89,7 @@ def random_pairs(library: HostLibrary, count: int, seed: int, block: int) -> tup
 
 
 def require_equal(reference: Predict, compiled: Predict, start: Int64Array, target: Int64Array) -> None:
-    """Compare direction, ticks and status of every pair.
+    """Compare direction, ticks, voltage and status of every pair.
 
     Raises:
         UserError: the first pair on which they differ.
@@ -98,6 +98,7 @@ def require_equal(reference: Predict, compiled: Predict, start: Int64Array, targ
     differ = (
         (expected.direction != found.direction)
         | (expected.ticks != found.ticks)
+        | (expected.v_uV != found.v_uV)
         | (expected.status != found.status)
     )
     if differ.any():
@@ -110,7 +111,7 @@ def require_equal(reference: Predict, compiled: Predict, start: Int64Array, targ
 
 def _describe(predictions: Predictions, i: int) -> str:
     p = predictions
-    return f"direction {p.direction[i]}, {p.ticks[i]} ticks, status {p.status[i]}"
+    return f"direction {p.direction[i]}, {p.ticks[i]} ticks, {p.v_uV[i]} uV, status {p.status[i]}"
 
 
 def _run_all(check: Callable[[int], int], items: Iterable[int], jobs: int | None, unit: str) -> int:

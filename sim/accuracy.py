@@ -42,6 +42,8 @@ class AccuracyRecord:
     wrong_direction: float
     wrong_direction_ci95: tuple[float, float]
     device_model: str = jart_fit.NAME
+    longest_s: float | None = None
+    """Longest pulse that the predictor was allowed; None: the board's."""
 
 
 def relative_difference(trace: ProgramTrace) -> Floats:
@@ -51,7 +53,12 @@ def relative_difference(trace: ProgramTrace) -> Floats:
 
 
 def accuracy_record(
-    predictor: str, realisation: str, board: str, trials: Trials, trace: ProgramTrace
+    predictor: str,
+    realisation: str,
+    board: str,
+    trials: Trials,
+    trace: ProgramTrace,
+    longest_s: float | None = None,
 ) -> AccuracyRecord:
     """Summarise a one-shot run.
 
@@ -83,6 +90,7 @@ def accuracy_record(
         median_rpd=float(np.median(rpd)),
         median_rpd_ci95=median_ci,
         device_model=trials.model.name,
+        longest_s=longest_s,
         **fractions,  # type: ignore[arg-type]
     )
 

@@ -33,6 +33,11 @@ class BenchParams:
         half = 1 << (self.adc_bits - 1)
         return (np.asarray(code, dtype=np.int64) * self.adc_full_scale_nS + half) >> self.adc_bits
 
+    def full_v_uV(self, direction: npt.ArrayLike) -> Ints:
+        """The full pulse voltage of each direction, +1 SET, -1 RESET; 0 for 0 [uV]."""
+        d = np.asarray(direction, dtype=np.int64)
+        return np.where(d > 0, self.v_set_uV, np.where(d < 0, self.v_reset_uV, 0))
+
     @property
     def highest_code(self) -> int:
         """Largest ADC code; it and code 0 mean a saturated read."""

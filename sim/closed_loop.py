@@ -7,7 +7,7 @@ The float network, the integer reference and the compiled C predictor are three 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +22,19 @@ from sim.units import Floats, Ints, S_to_nS
 Directions = npt.NDArray[np.int8]
 
 
+class Pulses(NamedTuple):
+    """One pulse per device, (n,) each: +1 SET, -1 RESET or 0 for none; timer ticks; signed device voltage."""
+
+    direction: Directions
+    ticks: Ints
+    v_uV: Ints
+
+
 class PulsePredictor(Protocol):
     """Maps conductance now and wanted, both in nS, to one pulse."""
 
-    def predict(self, g_start_nS: Ints, g_target_nS: Ints) -> tuple[Directions, Ints]:
-        """Direction (+1 SET, -1 RESET, 0 none) and width in the board's timer ticks, arrays (n,)."""
+    def predict(self, g_start_nS: Ints, g_target_nS: Ints) -> Pulses:
+        """One pulse per device; of its width and voltage nothing is given where the direction is 0."""
         ...
 
 
@@ -35,7 +43,7 @@ class ProgramTrace:
     """What a programming run did. `k` iterations of `n` devices.
 
     `g_read_nS` is (k + 1, n): the read before each pulse, then the last one. `g_end_S` is the true
-    conductance at the end, `direction` and `ticks` are (k, n): the pulses really given.
+    conductance at the end; `direction`, `ticks` and `v_uV` are (k, n): the pulses given.
     """
 
     g_target_nS: Ints
@@ -43,6 +51,7 @@ class ProgramTrace:
     g_end_S: Floats
     direction: Directions
     ticks: Ints
+    v_uV: Ints
 
 
 def one_shot(bench: Bench, predictor: PulsePredictor, g_target_nS: Ints) -> ProgramTrace:
@@ -54,14 +63,13 @@ def write_and_verify(
     bench: Bench, predictor: PulsePredictor, g_target_nS: Ints, iterations: int
 ) -> ProgramTrace:
     """`iterations` rounds of read, predict and pulse on every device, then a last read."""
-    p = bench.params
-    reads, directions, ticks = [bench.read_nS()], [], []
+    reads, directions, ticks, voltages = [bench.read_nS()], [], [], []
     for _ in range(iterations):
-        direction, width_ticks = predictor.predict(reads[-1], g_target_nS)
-        v_uV = np.where(direction > 0, p.v_set_uV, p.v_reset_uV)
+        direction, width_ticks, v_uV = predictor.predict(reads[-1], g_target_nS)
         given = bench.pulse(v_uV, np.where(direction == 0, 0, width_ticks))
         directions.append(direction)
         ticks.append(given)
+        voltages.append(np.where(direction == 0, 0, bench.params.dac_uV(v_uV)))
         reads.append(bench.read_nS())
     return ProgramTrace(
         g_target_nS=g_target_nS,
@@ -69,6 +77,7 @@ def write_and_verify(
         g_end_S=bench.devices.g_S,
         direction=np.stack(directions),
         ticks=np.stack(ticks),
+        v_uV=np.stack(voltages),
     )
 
 

@@ -99,7 +99,7 @@ def cell_of(n_1e26: Singles) -> Ints:
     return np.asarray((n_1e26.view(np.uint32) >> np.uint32(23 - CELL_BITS)).astype(np.int64))
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=160)  # a predictor that chooses voltages uses a hundred
 def rate_surface(model: DeviceModel, v_V: float, n: Span, r: Span, l: Span) -> RateSurface:
     """Tabulate a model's rate at one voltage for N, r/r_0 and l/l_0 within the spans.
 

@@ -91,7 +91,7 @@ class Networks:
         graph = helper.make_graph(
             nodes or chain,
             "network",
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 2])],
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", np.shape(layers[0][0])[1]])],
             [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 1])],
             initializers,
         )
@@ -107,6 +107,20 @@ class Networks:
         metadata = {**self.metadata(encoding), **changes}
         path.write_bytes(self.model(layers or self.layers(), metadata).SerializeToString(deterministic=True))
         return path
+
+    def write_voltage(self, path: Path, decades: float = 3.0, **changes: Any) -> Path:
+        """A network file that sees the voltage: random in the conductances, with times that grow by `decades` from the
+        full amplitude to the lowest one of RESET."""
+        layers = self.layers((3, 32, 64, 32, 1))
+        layers[0][0][:, 2] = 0.0
+        for weights, bias in layers[:-1]:  # the first unit of every hidden layer carries the reduction alone
+            weights[0], bias[0] = 0.0, 0.0
+            weights[0, 2 if weights is layers[0][0] else 0] = 1.0
+        layers[-1][0][0, 0] = decades / OUTPUTS["log10_s"]["scale"]
+        inputs = [*self.metadata()["inputs"], {"name": "v_reduction_V", "offset": 0.0, "scale": 0.26}]
+        pulse = {"v_set_V": -0.39, "v_reset_V": 0.8, "set_reduction_V": 0.135, "reset_reduction_V": 0.26}
+        fields: dict[str, Any] = {"inputs": inputs, "pulse": pulse, **changes}
+        return self.write(path, layers, "log10_s", **fields)
 
 
 @pytest.fixture(scope="session")

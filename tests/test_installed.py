@@ -128,6 +128,6 @@ def test_firmware_is_made_compiled_and_run(networks, run, tmp_path: Path) -> Non
     (tmp_path / "pairs.csv").write_text(f"g_start_nS,g_target_nS\n{pairs}")
     done = run("-m", "codegen", "predict", "fw", "pairs.csv", "-o", "pulses.csv")
     assert done.returncode == 0, done.stderr
-    direction, ticks = ReferencePredictor(ours.model).predict(start, target)
+    direction, ticks, _ = ReferencePredictor(ours.model).predict(start, target)
     pulses = np.loadtxt(tmp_path / "pulses.csv", dtype=np.int64, delimiter=",", skiprows=1)
     assert pulses.tolist() == [[t, d] for t, d in zip(ticks.tolist(), direction.tolist(), strict=True)]

@@ -18,15 +18,18 @@ from train.paper.verbs import paper
 from train.pareto_verbs import pareto_verb
 from train.report_verbs import report
 from train.verbs import main
+from train.voltage_verbs import front, voltage
 
 main.add_command(ablation_verb)
 main.add_command(calibrate)
 main.add_command(floor)
+main.add_command(front)
 main.add_command(pareto_verb)
 main.add_command(page)
 main.add_command(paper)
 main.add_command(ranges)
 main.add_command(report)
+main.add_command(voltage)
 
 if __name__ == "__main__":  # training processes import this module again
     run(main, "train")

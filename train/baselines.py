@@ -15,7 +15,7 @@ from scipy.optimize import minimize_scalar
 
 from sim import jart_fit
 from sim.bench import BenchParams
-from sim.closed_loop import Directions
+from sim.closed_loop import Pulses
 from sim.models import JART_FIT, DeviceModel
 from sim.units import Floats, Ints, nS_to_S
 from train.samples import Samples
@@ -110,8 +110,9 @@ class NoiseFreePredictor:
     inverse: NoiseFreeInverse
     board: BenchParams
 
-    def predict(self, g_start_nS: Ints, g_target_nS: Ints) -> tuple[Directions, Ints]:
-        """Return direction and width in whole ticks for conductances in nS, (n,) each."""
+    def predict(self, g_start_nS: Ints, g_target_nS: Ints) -> Pulses:
+        """Return the pulse for conductances in nS, (n,) each."""
         t_s = self.inverse.pulse_s(nS_to_S(g_start_nS), nS_to_S(g_target_nS))
         ticks = self.board.ticks(np.abs(t_s))
-        return np.where(ticks > 0, np.sign(t_s), 0).astype(np.int8), ticks
+        direction = np.where(ticks > 0, np.sign(t_s), 0).astype(np.int8)
+        return Pulses(direction, ticks, self.board.full_v_uV(direction))

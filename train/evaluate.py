@@ -113,8 +113,10 @@ class Baselines:
             raise UserError(f"{path} is not a file that `python -m train baselines` wrote") from None
 
 
-def network_predictors(paths: list[Path], board: Board, evaluation_seed: int) -> dict[str, PulsePredictor]:
-    """Load network files as float predictors, by the file's stem.
+def network_predictors(
+    paths: list[Path], board: Board, evaluation_seed: int, longest_s: float | None = None
+) -> dict[str, PulsePredictor]:
+    """Load network files as float predictors, by the file's stem; pulses of `longest_s` at most, if given.
 
     Raises:
         UserError: two files of one name, a network for other pulse voltages than the board's, or one trained
@@ -126,7 +128,7 @@ def network_predictors(paths: list[Path], board: Board, evaluation_seed: int) ->
         if path.stem in predictors:
             raise UserError(f"two networks are called {path.stem}; records could not tell them apart")
         _require_fitting(network, path, board, evaluation_seed)
-        predictors[path.stem] = FloatPredictor(network, board)
+        predictors[path.stem] = FloatPredictor(network, board, board.budget_ticks(longest_s))
     return predictors
 
 
@@ -138,6 +140,7 @@ def evaluate(
     trials: int,
     seed: int,
     model: DeviceModel = JART_FIT,
+    longest_s: float | None = None,
     jobs: int | None = None,
     progress: Callable[[str], None] = lambda name: None,
 ) -> list[AccuracyRecord]:
@@ -145,6 +148,7 @@ def evaluate(
 
     Args:
         seed: of the trials and devices; must not be a data set's seed.
+        longest_s: the longest pulse that the predictors were made with, for the records.
         progress: called with a predictor's name before its turn.
     """
     drawn = draw_trials(trials, noise, seed, model)
@@ -152,7 +156,7 @@ def evaluate(
     for name, predictor in predictors.items():
         progress(name)
         trace = one_shot(drawn.bench(board.bench_params(), jobs), predictor, drawn.g_target_nS)
-        records.append(accuracy_record(name, "float", board.name, drawn, trace))
+        records.append(accuracy_record(name, "float", board.name, drawn, trace, longest_s))
     return records
 
 
@@ -167,6 +171,8 @@ def _require_fitting(network: FloatNetwork, path: Path, board: Board, evaluation
         raise UserError(
             f"{path}: seed {evaluation_seed} made its training data; choose another evaluation seed"
         )
+    if metadata.chooses_voltage:
+        return
     wanted_uV = (metadata.pulse.v_set_V * 1e6, metadata.pulse.v_reset_V * 1e6)
     given_uV = (board.pulse.v_set_uV, board.pulse.v_reset_uV)
     if any(abs(w - g) > board.dac.lsb_uV for w, g in zip(wanted_uV, given_uV, strict=True)):

@@ -6,6 +6,7 @@ and interpolated between them, it is a loss that carries the noise of all device
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,34 +21,63 @@ from train.responses import Responses
 
 BEYOND = 0.1
 """Loss per decade that a predicted time lies outside the recorded ones, so that it finds back."""
+TOO_LONG = 0.1
+"""Decades beyond the longest recorded time that a pair is sent to whose best time lies there."""
+LATEST = 2
+"""A best time among this many last recorded ones counts as lying beyond them."""
 
 
 @dataclass(frozen=True)
 class ExpectedRpd:
-    """p pairs, evenly spread over the plane of starts and targets.
+    """p pairs, evenly spread over the plane of starts and targets, at one pulse voltage each.
 
     Attributes:
-        x: (p, 2) float32, as `scaling` normalises start and change.
+        x: (p, inputs) float32, as `scaling` normalises start, change and further inputs.
         log_time: (k,) float32, log10 of the recorded pulse times in seconds, ascending.
         rpd: (p, k) float32, mean RPD over all devices after each of these times.
+        too_long: (p,) bool, pairs that no recorded time is long enough for: all that is known of theirs.
     """
 
     x: torch.Tensor
     log_time: torch.Tensor
     rpd: torch.Tensor
+    too_long: torch.Tensor
     scaling: Scaling
 
     @classmethod
     def of(cls, responses: Responses, targets: int, scaling: Scaling) -> ExpectedRpd:
-        """Every recorded start with `targets` targets each. `scaling` must be of a log10_s output."""
+        """Every recorded start with `targets` targets each. `scaling` must be of a log10_s output.
+
+        The recorded times count as long enough for all pairs: the best of them is what a pair learns.
+        """
+        pairs = cls.of_levels([(responses, ())], targets, scaling)
+        return cls(pairs.x, pairs.log_time, pairs.rpd, torch.zeros(len(pairs), dtype=torch.bool), scaling)
+
+    @classmethod
+    def of_levels(
+        cls,
+        levels: Sequence[tuple[Responses, tuple[tuple[float, float], ...]]],
+        targets: int,
+        scaling: Scaling,
+    ) -> ExpectedRpd:
+        """Responses recorded in several conditions, each with the further inputs that tell it: (SET, RESET) values."""
         x, rpd = [], []
-        for g_start_S, g_target_S, _, errors in pair_errors(responses, targets):
-            x.append(scaling.inputs(np.full(len(g_target_S), g_start_S), g_target_S - g_start_S))
-            rpd.append(errors[:, :, 1:].mean(axis=1))
+        for responses, further in levels:
+            for g_start_S, g_target_S, direction, errors in pair_errors(responses, targets):
+                n = len(g_target_S)
+                told = [
+                    np.full(n, set_value if direction > 0 else reset_value)
+                    for set_value, reset_value in further
+                ]
+                x.append(scaling.inputs(np.full(n, g_start_S), g_target_S - g_start_S, *told))
+                rpd.append(errors[:, :, 1:].mean(axis=1))
+        all_rpd = np.concatenate(rpd)
+        step = levels[0][0].step
         return cls(
             x=torch.from_numpy(np.concatenate(x)),
-            log_time=torch.from_numpy(np.log10(responses.step * DT_S).astype(np.float32)),
-            rpd=torch.from_numpy(np.concatenate(rpd)),
+            log_time=torch.from_numpy(np.log10(step * DT_S).astype(np.float32)),
+            rpd=torch.from_numpy(all_rpd),
+            too_long=torch.from_numpy(all_rpd.argmin(axis=1) >= len(step) - LATEST),
             scaling=scaling,
         )
 
@@ -55,14 +85,18 @@ class ExpectedRpd:
         return len(self.x)
 
     def of_outputs(self, y: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
-        """Expected RPD (m,) of outputs `y` on the given pairs, differentiable in y."""
+        """Expected RPD (m,) of outputs `y` on the given pairs, differentiable in y.
+
+        Of a pair that is too long, by how many decades the output falls short of saying so.
+        """
         log_time = self.scaling.output.offset + self.scaling.output.scale * y
         inside = log_time.clamp(self.log_time[0], self.log_time[-1])
         right = torch.searchsorted(self.log_time, inside.detach()).clamp(1, len(self.log_time) - 1)
         left_time, right_time = self.log_time[right - 1], self.log_time[right]
         share = (inside - left_time) / (right_time - left_time)
         between = torch.lerp(self.rpd[chosen, right - 1], self.rpd[chosen, right], share)
-        return between + BEYOND * (log_time - inside).abs()
+        short = torch.relu(self.log_time[-1] + TOO_LONG - log_time)
+        return torch.where(self.too_long[chosen], short, between + BEYOND * (log_time - inside).abs())
 
 
 def fit_expected(

@@ -26,11 +26,14 @@ IR_VERSION = 8  # what opset 17 came with; readable by every runtime since 2022
 PRODUCER = "ouroboros"
 
 
-def metadata_of_dataset(scaling: Scaling, parameters: Mapping[str, Any]) -> NetworkMetadata:
+def metadata_of_dataset(
+    scaling: Scaling, parameters: Mapping[str, Any], reductions: Mapping[str, float] | None = None
+) -> NetworkMetadata:
     """Return the metadata of a network trained on a data set.
 
     Args:
         parameters: what the data set was generated with, as `sim.dataset.parameters` gives it.
+        reductions: `set_reduction_V` and `reset_reduction_V` of a network that sees the voltage.
     """
     window = [parameters["window"][name] for name in ("n_low_1e26", "n_high_1e26")]
     g_min_S, g_max_S = jart_fit.read_conductance(np.array(window))
@@ -40,7 +43,7 @@ def metadata_of_dataset(scaling: Scaling, parameters: Mapping[str, Any]) -> Netw
             "schema": 1,
             **scaling.metadata_fields(),
             "window": {"g_min_S": float(g_min_S), "g_max_S": float(g_max_S)},
-            "pulse": {"v_set_V": parameters["v_set_V"], "v_reset_V": parameters["v_reset_V"]},
+            "pulse": {**{n: parameters[n] for n in ("v_set_V", "v_reset_V")}, **(reductions or {})},
             "trained_on": {
                 "device_model": parameters["device_model"],
                 "noise_preset": noise["name"],
@@ -61,8 +64,8 @@ def weights_of(network: FloatNetwork) -> tuple[Weights, tuple[int, ...]]:
 
 
 def build_model(weights: Weights, metadata: NetworkMetadata) -> onnx.ModelProto:
-    """Return the ONNX model of a trained network: x (N, 2) -> y (N, 1), float32."""
-    depth = len(weights) // 2
+    """Return the ONNX model of a trained network: x (N, inputs) -> y (N, 1), float32."""
+    depth, inputs = len(weights) // 2, weights["layers.0.weight"].shape[1]
     nodes, initialisers = [], []
     value = "x"
     for i in range(depth):
@@ -79,7 +82,7 @@ def build_model(weights: Weights, metadata: NetworkMetadata) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,
         "pulse_predictor",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 2])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", inputs])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 1])],
         initialisers,
     )

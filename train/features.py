@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from codegen.metadata import NetworkMetadata
+from codegen.metadata import REDUCTION, NetworkMetadata
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -35,16 +35,23 @@ class Affine:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Scaling of the two inputs (siemens) and of the output (signed seconds, or log10 of seconds)."""
+    """Scaling of the inputs and of the output (signed seconds, or log10 of seconds).
+
+    `further` are the inputs beyond the two conductances [S], by their name in the metadata, in their SI unit.
+    """
 
     g_start: Affine
     delta_g: Affine
     output: Affine
     encoding: Encoding
+    further: tuple[tuple[str, Affine], ...] = ()
 
-    def inputs(self, g_start_S: FloatArray, delta_g_S: FloatArray) -> npt.NDArray[np.float32]:
-        """Return the network's inputs, shape (n, 2), for conductances of shape (n,)."""
+    def inputs(
+        self, g_start_S: FloatArray, delta_g_S: FloatArray, *further: FloatArray
+    ) -> npt.NDArray[np.float32]:
+        """Return the network's inputs, shape (n, inputs), for values of shape (n,)."""
         columns = [self.g_start.normalise(g_start_S), self.delta_g.normalise(delta_g_S)]
+        columns += [scale.normalise(value) for (_, scale), value in zip(self.further, further, strict=True)]
         return np.stack(columns, axis=1).astype(np.float32)
 
     def encode(self, t_pulse_s: FloatArray) -> FloatArray:
@@ -67,6 +74,7 @@ class Scaling:
             "inputs": [
                 {"name": "g_start_S", "offset": self.g_start.offset, "scale": self.g_start.scale},
                 {"name": "delta_g_S", "offset": self.delta_g.offset, "scale": self.delta_g.scale},
+                *({"name": n, "offset": scale.offset, "scale": scale.scale} for n, scale in self.further),
             ],
             "output": {
                 "encoding": self.encoding,
@@ -77,12 +85,13 @@ class Scaling:
 
     @classmethod
     def from_metadata(cls, metadata: NetworkMetadata) -> Scaling:
-        start, delta = metadata.inputs
+        start, delta, *further = metadata.inputs
         return cls(
             g_start=Affine(start.offset, start.scale),
             delta_g=Affine(delta.offset, delta.scale),
             output=Affine(metadata.output.offset, metadata.output.scale),
             encoding=metadata.output.encoding,
+            further=tuple((each.name, Affine(each.offset, each.scale)) for each in further),
         )
 
 
@@ -99,4 +108,12 @@ LOG_SCALING = Scaling(
     delta_g=Affine(0.0, CONDUCTANCE_SCALE_S),
     output=Affine(-5.0, 1.0),
     encoding="log10_s",
+)
+# Beside the conductances, by how much the pulse's amplitude is lowered: up to some 0.26 V, for up to 10 ms.
+VOLTAGE_SCALING = Scaling(
+    g_start=Affine(0.0, CONDUCTANCE_SCALE_S),
+    delta_g=Affine(0.0, CONDUCTANCE_SCALE_S),
+    output=Affine(-4.0, 1.0),
+    encoding="log10_s",
+    further=((REDUCTION, Affine(0.0, 0.25)),),
 )

@@ -66,16 +66,9 @@ class Floor:
 
     def record(self) -> AccuracyRecord:
         """The floor as a record beside those of the predictors; intervals from the spread between folds."""
-        folds = fold_of(self.rpd.shape[1])
-        groups = [self.rpd[:, folds == fold] for fold in range(int(folds.max()) + 1)]
-        wide = stats.t.ppf(0.5 + CONFIDENCE / 2, len(groups) - 1) / len(groups) ** 0.5
         values: dict[str, float | tuple[float, float]] = {}
-        for name, statistic in STATISTICS.items():
-            value = float(statistic(self.rpd))
-            margin = float(wide * np.std([statistic(group) for group in groups], ddof=1))
-            highest = 1.0 if name in TOLERANCES else np.inf
-            values[name] = value
-            values[f"{name}_ci95"] = (max(0.0, value - margin), min(highest, value + margin))
+        for name, (value, interval) in statistics_of(self.rpd).items():
+            values[name], values[f"{name}_ci95"] = value, interval
         return AccuracyRecord(
             predictor=PREDICTOR,
             realisation=REALISATION,
@@ -129,6 +122,20 @@ class Floor:
         return {**self.means(), "pairs": [dict(zip(columns, row, strict=True)) for row in rows]}
 
 
+def statistics_of(rpd: Errors) -> dict[str, tuple[float, tuple[float, float]]]:
+    """Every statistic of errors (pairs, devices), and its 95 % interval from the spread between the folds."""
+    folds = fold_of(rpd.shape[1])
+    groups = [rpd[:, folds == fold] for fold in range(int(folds.max()) + 1)]
+    wide = stats.t.ppf(0.5 + CONFIDENCE / 2, len(groups) - 1) / len(groups) ** 0.5
+    found = {}
+    for name, statistic in STATISTICS.items():
+        value = float(statistic(rpd))
+        margin = float(wide * np.std([statistic(group) for group in groups], ddof=1))
+        highest = 1.0 if name in TOLERANCES else np.inf
+        found[name] = (value, (max(0.0, value - margin), min(highest, value + margin)))
+    return found
+
+
 def floor_of(responses: Responses, targets: int) -> Floor:
     """The floor of every recorded start with `targets` targets each.
 
@@ -149,7 +156,7 @@ def floor_of(responses: Responses, targets: int) -> Floor:
         optimistic.append(mean.min(axis=1))
         most.append((errors <= TOLERANCES["within_50"]).mean(axis=1).max(axis=1))
         longest.append(chosen == len(width_s) - 1)
-        rpd.append(_cross_fitted(errors, folds))
+        rpd.append(cross_fitted(errors, folds))
     return Floor(
         params=p,
         g_start_S=np.concatenate(start),
@@ -193,7 +200,7 @@ def fold_of(devices: int) -> Ints:
     return np.arange(devices) % min(FOLDS, devices)
 
 
-def _cross_fitted(errors: Errors, folds: Ints) -> Errors:
+def cross_fitted(errors: Errors, folds: Ints) -> Errors:
     """Each device's error with the time that is best on the other folds, (t, devices)."""
     total = errors.sum(axis=1, dtype=np.float64)
     found = np.empty(errors.shape[:2], dtype=np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 
-from train.features import LINEAR_SCALING, LOG_SCALING, Scaling
+from train.features import LINEAR_SCALING, LOG_SCALING, VOLTAGE_SCALING, Scaling
 from train.finetune import SMOOTHED, UNSMOOTHED, Criterion, Stage
 from train.fit import PAPER_FIT
 from train.loop import Schedule
@@ -83,6 +83,10 @@ LOGARITHMIC = (
 )
 # At the floor: the loss is the figure it is judged by, without a single device's luck in it.
 EXPECTED = ExpectedRecipe("log_expected", Schedule(epochs=120, rate=1e-2, batch=256))
+# The pulse voltage as a third input (train.voltage); needs responses at several voltages, hence not among all.
+VOLTAGE = ExpectedRecipe(
+    "log_voltage", Schedule(epochs=120, rate=1e-2, batch=256), VOLTAGE_SCALING, sizes=(3, *PAPER_SIZES[1:])
+)
 ALL_RECIPES: tuple[Recipe, ...] = (PAPER[0], LOGARITHMIC[0], PAPER[1], LOGARITHMIC[1], EXPECTED, PAPER[2])
 
 

@@ -37,8 +37,11 @@ TITLES = {
     "log_smoothed": "MLP, log time, fine-tuned on RPD of G",
     "table_16x16": "look-up table, 16 x 16 log times per direction",
     "log_expected": "MLP, log time, trained on expected RPD",
+    "log_voltage": "MLP, log time, also of the voltage; the lowest voltage whose pulse fits",
     FLOOR: "best fixed pulse time of each pair",
 }
+FREE_VOLTAGE = ("log_voltage",)
+"""Predictors that the floor of fixed voltages says nothing about."""
 PHYSICS = ("device_model", "noise_preset", "cadence_s")
 REALISATIONS = ("float", "reference", "c", ORACLE)
 BEGIN, END = "<!-- results: written by `make readme` -->", "<!-- end of results -->"
@@ -176,10 +179,14 @@ def _cells(r: Record, floor_mean: float | None) -> list[str]:
         r["predictor"],
         {"c": "C", "reference": "integers"}.get(r["realisation"], r["realisation"]),
         number("mean_rpd"),
-        *([] if floor_mean is None else [f"{r['mean_rpd'] / floor_mean:.2f}"]),
+        *([] if floor_mean is None else [_distance(r, floor_mean)]),
         number("median_rpd"),
         *(fraction(name) for name in ("within_50", "within_20", "within_10", "wrong_direction")),
     ]
+
+
+def _distance(r: Record, floor_mean: float) -> str:
+    return "" if r["predictor"] in FREE_VOLTAGE else f"{r['mean_rpd'] / floor_mean:.2f}"
 
 
 def _header(floor_mean: float | None) -> list[str]:

@@ -38,12 +38,17 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def code_sha256(*, with_responses: bool = False) -> str:
-    """Return the SHA-256 of the training code, that for recorded responses included or not."""
+def code_sha256(*, with_responses: bool = False, also: tuple[str, ...] = ()) -> str:
+    """Return the SHA-256 of the training code, that for recorded responses and further modules included or not."""
     code = hashlib.sha256()
-    for name in (*CODE, *(CODE_FOR_RESPONSES if with_responses else ())):
+    for name in (*CODE, *(CODE_FOR_RESPONSES if with_responses else ()), *also):
         code.update((Path(__file__).parent / f"{name}.py").read_bytes())
     return code.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the libraries that weights depend on."""
+    return {library: metadata.version(library) for library in LIBRARIES}
 
 
 def made_from(
@@ -56,7 +61,7 @@ def made_from(
         "recipe": describe(recipe),
         "seed": seed,
         "parent_sha256": file_sha256(parent) if parent is not None else None,
-        "versions": {library: metadata.version(library) for library in LIBRARIES},
+        "versions": versions(),
         "code_sha256": code_sha256(with_responses=responses_sha256 is not None),
     }
     as_json: dict[str, Any] = json.loads(json.dumps(fields))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from sim.bench import BenchParams
-from sim.closed_loop import Directions
+from sim.closed_loop import Pulses
 from sim.units import Floats, Ints, nS_to_S
 from train.expected import ExpectedRpd
 from train.loop import reproducible
@@ -92,9 +92,9 @@ class TablePredictor:
     table: LogTimeTable
     board: BenchParams
 
-    def predict(self, g_start_nS: Ints, g_target_nS: Ints) -> tuple[Directions, Ints]:
-        """Return direction and width in whole ticks for conductances in nS, (n,) each."""
+    def predict(self, g_start_nS: Ints, g_target_nS: Ints) -> Pulses:
+        """Return the pulse for conductances in nS, (n,) each."""
         direction = np.sign(g_target_nS - g_start_nS).astype(np.int8)
         width_s = self.table.width_s(nS_to_S(g_start_nS), nS_to_S(g_target_nS))
         ticks = np.maximum(self.board.ticks(width_s), self.board.min_ticks)
-        return direction, np.where(direction == 0, 0, ticks)
+        return Pulses(direction, np.where(direction == 0, 0, ticks), self.board.full_v_uV(direction))

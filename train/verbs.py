@@ -161,6 +161,7 @@ def baselines(dataset: Path, responses: Path | None, output: Path) -> None:
     "--seed", type=click.IntRange(0, SEED_HIGHEST), default=EVALUATION_SEED, help="Fresh devices and trials."
 )
 @board_option
+@click.option("--longest", "longest_s", type=float, help="Longest pulse of the networks, s [the timer's].")
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
 @click.option("-o", "--output", type=Input, help="Also write the records to this JSON file.")
 @jobs_option
@@ -173,6 +174,7 @@ def evaluate_verb(
     trials: int,
     seed: int,
     board_name: str,
+    longest_s: float | None,
     as_json: bool,
     output: Path | None,
     jobs: int | None,
@@ -180,10 +182,12 @@ def evaluate_verb(
     """One-shot accuracy of network files (MODELS, ONNX) on fresh noisy devices."""
     if not models and baselines_file is None:
         raise click.UsageError("name at least one network file, or --baselines")
+    if longest_s is not None and baselines_file is not None:
+        raise click.UsageError("--longest is for networks; baselines know no budget")
     board = load_board(board_name)
     preset, physics = load_preset(noise, cadence_s), load_model(model)
     predictors = Baselines.read(baselines_file).predictors(board) if baselines_file else {}
-    predictors |= network_predictors(list(models), board, seed)
+    predictors |= network_predictors(list(models), board, seed, longest_s)
     with progress_bar(len(predictors), "deployed", "predictor") as bar:
 
         def show(name: str) -> None:
@@ -197,6 +201,7 @@ def evaluate_verb(
             trials=trials,
             seed=seed,
             model=physics,
+            longest_s=longest_s,
             jobs=jobs,
             progress=show,
         )

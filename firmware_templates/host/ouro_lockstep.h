@@ -49,7 +49,7 @@ void ouro_lockstep_free(ouro_lockstep_t *lockstep);
 /* Start instance i; the fields are those of ouro_request_t. Returns the controller's status. */
 int ouro_lockstep_start(ouro_lockstep_t *lockstep, size_t i, int mode, int32_t g_target_nS, int32_t tolerance_nS,
                         uint16_t tolerance_permille, uint16_t max_iterations, uint16_t stuck_pulses,
-                        int32_t stuck_move_nS);
+                        int32_t stuck_move_nS, uint32_t budget_ticks);
 
 /* One step of instance i, its abort, its re-initialisation. Each returns the controller's status. */
 int ouro_lockstep_step(ouro_lockstep_t *lockstep, size_t i);

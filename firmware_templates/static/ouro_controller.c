@@ -53,11 +53,10 @@ static ouro_status_t judge_poll(ouro_controller_t *c, ouro_hal_progress_t progre
 /* Prepare the voltage of c->pulse; the pulse starts once it has settled. */
 static ouro_status_t prepare_pulse(ouro_controller_t *c)
 {
-    const int32_t v_uV = ouro_gate_voltage_uV(c->pulse.direction);
-    ouro_status_t status = ouro_gate_check(&c->pulse, v_uV, c->result.pulses);
+    ouro_status_t status = ouro_gate_check(&c->pulse, c->pulse.v_uV, c->result.pulses);
 
     if (status == OURO_OK) {
-        c->v_really_uV = ouro_hal_set_v(c->hal, v_uV);
+        c->v_really_uV = ouro_hal_set_v(c->hal, c->pulse.v_uV);
         status = ouro_gate_check(&c->pulse, c->v_really_uV, c->result.pulses);
     }
     if (status == OURO_OK) {
@@ -75,6 +74,7 @@ static ouro_status_t start_pulse(ouro_controller_t *c)
     if (status == OURO_OK) {
         c->result.pulses++;
         c->result.last_pulse.direction = c->pulse.direction;
+        c->result.last_pulse.v_uV = c->v_really_uV;
         c->result.last_pulse.width_ticks = 0U;
         ouro_hal_pulse_start(c->hal, c->pulse.direction, c->pulse.width_ticks);
         enter(c, OURO_STAGE_PULSE);
@@ -127,7 +127,7 @@ static ouro_status_t judge_reading(ouro_controller_t *c, int32_t g_nS)
 /* Predict the pulse from reading `g_nS` and prepare it. */
 static ouro_status_t predict(ouro_controller_t *c, int32_t g_nS)
 {
-    ouro_status_t status = ouro_predict(g_nS, c->request.g_target_nS, &c->pulse);
+    ouro_status_t status = ouro_predict_within(g_nS, c->request.g_target_nS, c->request.budget_ticks, &c->pulse);
 
     c->g_before_nS = g_nS;
     c->result.iterations++;

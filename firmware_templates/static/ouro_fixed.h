@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#define OURO_RUNTIME_VERSION 2
+#define OURO_RUNTIME_VERSION 3
 
 /* ISO C leaves the right shift of negative numbers to the compiler; the law needs the arithmetic one. */
 _Static_assert((INT32_C(-5) >> 1) == INT32_C(-3), "right shift of int32_t must be arithmetic");

@@ -1,5 +1,6 @@
 #include "ouro_predictor.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "ouro_config.h"
@@ -13,23 +14,32 @@ _Static_assert(OURO_CONFIG_RUNTIME_VERSION == OURO_RUNTIME_VERSION, "generate ou
 _Static_assert(OURO_G_MIN_nS < OURO_G_MAX_nS, "the trained window must be ordered");
 _Static_assert(OURO_MIN_ticks <= OURO_MAX_ticks, "the timer's range must be ordered");
 
-/* From nS to the network's integer input: sat16(rshift_round(value - offset, shift)).
+/* A move within the trained window, and its true direction. */
+typedef struct {
+    int32_t g_start_nS;
+    int32_t delta_g_nS;
+    ouro_direction_t direction;
+} ouro_move_t;
+
+/* From nS or uV to the network's integer input: sat16(rshift_round(value - offset, shift)).
  * The caller has clamped the value, so that the difference fits int32_t. */
-static int16_t quantise_input(int32_t value_nS, const ouro_input_t *input)
+static int16_t quantise_input(int32_t value, const ouro_input_t *input)
 {
-    return ouro_sat16(ouro_rshift_round(value_nS - input->offset_nS, input->shift), INT16_MIN);
+    return ouro_sat16(ouro_rshift_round(value - input->offset, input->shift), INT16_MIN);
 }
 
 /* Run every layer; returns the output layer's accumulator. Activations alternate between two buffers: a layer
- * reads one and writes the other. */
-static int32_t run_network(int32_t g_start_nS, int32_t delta_g_nS)
+ * reads one and writes the other. A network of fixed voltages does not see `v_reduction_uV`. */
+static int32_t run_network(int32_t g_start_nS, int32_t delta_g_nS, int32_t v_reduction_uV)
 {
+    const int32_t values[3] = {g_start_nS, delta_g_nS, v_reduction_uV};
     _Alignas(uint32_t) int16_t activations[2][OURO_NETWORK_BUFFER_LENGTH];
     uint32_t filled = 0U;
 
-    activations[filled][0] = quantise_input(g_start_nS, &ouro_network_inputs[0]);
-    activations[filled][1] = quantise_input(delta_g_nS, &ouro_network_inputs[1]);
-    for (uint32_t i = 2U; i < OURO_NETWORK_INPUT_LENGTH; i++) {
+    for (uint32_t i = 0U; i < OURO_NETWORK_INPUTS; i++) {
+        activations[filled][i] = quantise_input(values[i], &ouro_network_inputs[i]);
+    }
+    for (uint32_t i = OURO_NETWORK_INPUTS; i < OURO_NETWORK_INPUT_LENGTH; i++) {
         activations[filled][i] = 0;
     }
     for (uint32_t i = 0U; i + 1U < OURO_NETWORK_LAYERS; i++) {
@@ -67,13 +77,69 @@ static ouro_direction_t direction_of(int32_t difference)
     return (difference > 0) ? OURO_SET : OURO_RESET;
 }
 
-ouro_status_t ouro_predict(int32_t g_start_nS, int32_t g_target_nS, ouro_pulse_t *pulse)
+/* One inference, decoded. The true start decides on the direction of a logarithm: a start outside the window still has
+ * a right one. */
+static uint32_t width_of(const ouro_move_t *move, int32_t v_reduction_uV, ouro_direction_t *direction)
+{
+    const int32_t acc = run_network(move->g_start_nS, move->delta_g_nS, v_reduction_uV);
+
+    if (OURO_NETWORK_ENCODING == OURO_ENCODING_LINEAR_S) {
+        *direction = direction_of(acc);
+        return decode_linear(acc);
+    }
+    *direction = move->direction;
+    return decode_log(acc);
+}
+
+#if OURO_NETWORK_INPUTS > 2U
+/* A lower voltage makes a longer pulse, over which the device's noise averages out: the lowest one whose pulse fits the
+ * budget, by bisection over the DAC's steps. */
+static uint32_t choose_voltage(const ouro_move_t *move, uint32_t budget_ticks, ouro_pulse_t *pulse)
+{
+    const bool is_set = move->direction == OURO_SET;
+    const int32_t step_uV = is_set ? OURO_V_SET_STEP_uV : OURO_V_RESET_STEP_uV;
+    const int32_t off_uV = is_set ? OURO_V_SET_OFF_uV : OURO_V_RESET_OFF_uV;
+    uint32_t fits = 0U;
+    uint32_t beyond = (is_set ? OURO_V_SET_STEPS : OURO_V_RESET_STEPS) + 1U;
+    uint32_t width_ticks = width_of(move, off_uV, &pulse->direction);
+
+    while ((beyond - fits) > 1U) {
+        const uint32_t middle = (fits + beyond) / 2U;
+        const uint32_t found_ticks = width_of(move, off_uV + ((int32_t)middle * step_uV), &pulse->direction);
+
+        if (found_ticks <= budget_ticks) {
+            fits = middle;
+            width_ticks = found_ticks;
+        } else {
+            beyond = middle;
+        }
+    }
+    pulse->v_uV = is_set ? (OURO_V_SET_uV + ((int32_t)fits * step_uV)) : (OURO_V_RESET_uV - ((int32_t)fits * step_uV));
+    return width_ticks;
+}
+#else
+/* The network was trained at one voltage for each direction. */
+static uint32_t choose_voltage(const ouro_move_t *move, uint32_t budget_ticks, ouro_pulse_t *pulse)
+{
+    const uint32_t width_ticks = width_of(move, 0, &pulse->direction);
+
+    (void)budget_ticks;
+    pulse->v_uV = (pulse->direction == OURO_SET) ? OURO_V_SET_uV : OURO_V_RESET_uV;
+    return width_ticks;
+}
+#endif
+
+ouro_status_t ouro_predict_within(int32_t g_start_nS, int32_t g_target_nS, uint32_t budget_ticks, ouro_pulse_t *pulse)
 {
     if (pulse == NULL) {
         return OURO_ERR_NULL;
     }
     pulse->direction = OURO_NO_PULSE;
     pulse->width_ticks = 0U;
+    pulse->v_uV = 0;
+    if (budget_ticks < OURO_MIN_ticks) {
+        return OURO_ERR_ARGUMENT;
+    }
     if ((g_target_nS < OURO_G_MIN_nS) || (g_target_nS > OURO_G_MAX_nS)) {
         return OURO_ERR_TARGET_RANGE;
     }
@@ -82,23 +148,24 @@ ouro_status_t ouro_predict(int32_t g_start_nS, int32_t g_target_nS, ouro_pulse_t
     }
 
     const int32_t start_nS = ouro_clamp(g_start_nS, OURO_G_MIN_nS, OURO_G_MAX_nS);
-    const int32_t acc = run_network(start_nS, g_target_nS - start_nS);
-    uint32_t width_ticks;
+    const ouro_move_t move = {.g_start_nS = start_nS,
+                              .delta_g_nS = g_target_nS - start_nS,
+                              .direction = (g_target_nS > g_start_nS) ? OURO_SET : OURO_RESET};
+    const uint32_t longest_ticks = (budget_ticks > OURO_MAX_ticks) ? OURO_MAX_ticks : budget_ticks;
+    uint32_t width_ticks = choose_voltage(&move, longest_ticks, pulse);
 
-    if (OURO_NETWORK_ENCODING == OURO_ENCODING_LINEAR_S) {
-        pulse->direction = direction_of(acc);
-        width_ticks = decode_linear(acc);
-    } else {
-        /* The true start decides: a start outside the window still has a right direction. */
-        pulse->direction = (g_target_nS > g_start_nS) ? OURO_SET : OURO_RESET;
-        width_ticks = decode_log(acc);
-    }
     if (pulse->direction == OURO_NO_PULSE) {
+        pulse->v_uV = 0;
         return OURO_NO_PULSE_NEEDED;
     }
     if (width_ticks < OURO_MIN_ticks) {
         width_ticks = OURO_MIN_ticks;
     }
-    pulse->width_ticks = (width_ticks > OURO_MAX_ticks) ? OURO_MAX_ticks : width_ticks;
+    pulse->width_ticks = (width_ticks > longest_ticks) ? longest_ticks : width_ticks;
     return OURO_OK;
+}
+
+ouro_status_t ouro_predict(int32_t g_start_nS, int32_t g_target_nS, ouro_pulse_t *pulse)
+{
+    return ouro_predict_within(g_start_nS, g_target_nS, OURO_MAX_ticks, pulse);
 }

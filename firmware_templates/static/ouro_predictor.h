@@ -16,6 +16,7 @@ typedef enum {
 typedef struct {
     ouro_direction_t direction;
     uint32_t width_ticks; /* OURO_MIN_ticks .. OURO_MAX_ticks; 0 with OURO_NO_PULSE */
+    int32_t v_uV;         /* at the device: SET negative, RESET positive; 0 with OURO_NO_PULSE */
 } ouro_pulse_t;
 
 /* Predict the pulse that takes a device from g_start_nS to g_target_nS.
@@ -30,5 +31,12 @@ typedef struct {
  *
  * Any two int32_t are allowed. Reentrant; the activations take 4 * OURO_NETWORK_BUFFER_LENGTH bytes of stack. */
 ouro_status_t ouro_predict(int32_t g_start_nS, int32_t g_target_nS, ouro_pulse_t *pulse);
+
+/* As ouro_predict(), with a pulse of at most `budget_ticks`, OURO_MIN_ticks .. UINT32_MAX; beyond OURO_MAX_ticks there
+ * is no difference. A network that knows several voltages (OURO_V_SET_STEPS > 0) gives the lowest whose pulse fits: the
+ * longer pulse is the more precise one. That takes a dozen inferences.
+ *
+ * OURO_ERR_ARGUMENT      budget_ticks below OURO_MIN_ticks; *pulse is OURO_NO_PULSE, 0 ticks */
+ouro_status_t ouro_predict_within(int32_t g_start_nS, int32_t g_target_nS, uint32_t budget_ticks, ouro_pulse_t *pulse);
 
 #endif

@@ -18,9 +18,15 @@ static bool is_voltage_allowed(ouro_direction_t direction, int32_t v_uV)
     return set_ok || reset_ok;
 }
 
-int32_t ouro_gate_voltage_uV(ouro_direction_t direction)
+/* Does the predictor know this voltage? Anything else in the pulse is damage. */
+static bool is_known(const ouro_pulse_t *pulse)
 {
-    return (direction == OURO_SET) ? OURO_V_SET_uV : OURO_V_RESET_uV;
+    const bool set = pulse->direction == OURO_SET;
+    const int64_t lowered_uV = set ? ((int64_t)pulse->v_uV - OURO_V_SET_uV) : ((int64_t)OURO_V_RESET_uV - pulse->v_uV);
+    const int64_t set_range_uV = (int64_t)OURO_V_SET_STEPS * OURO_V_SET_STEP_uV;
+    const int64_t reset_range_uV = (int64_t)OURO_V_RESET_STEPS * OURO_V_RESET_STEP_uV;
+
+    return (lowered_uV >= 0) && (lowered_uV <= (set ? set_range_uV : reset_range_uV));
 }
 
 ouro_status_t ouro_gate_check(const ouro_pulse_t *pulse, int32_t v_uV, uint16_t pulses_given)
@@ -28,7 +34,7 @@ ouro_status_t ouro_gate_check(const ouro_pulse_t *pulse, int32_t v_uV, uint16_t 
     const uint32_t ticks = pulse->width_ticks;
     ouro_status_t status = OURO_OK;
 
-    if (!is_within(v_uV, ouro_gate_voltage_uV(pulse->direction), OURO_V_TOLERANCE_uV)) {
+    if (!is_known(pulse) || !is_within(v_uV, pulse->v_uV, OURO_V_TOLERANCE_uV)) {
         status = OURO_ERR_VOLTAGE;
     } else if (!is_voltage_allowed(pulse->direction, v_uV)) {
         status = OURO_ERR_LIMIT_VOLTAGE;

@@ -20,15 +20,12 @@
 #define OURO_WIDTH_TOLERANCE(ticks) ((ticks) / 64U)
 #endif
 
-/* Voltage in uV that a pulse in `direction` is given at. */
-int32_t ouro_gate_voltage_uV(ouro_direction_t direction);
-
 /*
  * May `pulse` be given at `v_uV`, as the one after `pulses_given` pulses of this program? Asked with the voltage
  * wanted, again with the voltage really set, and again immediately before the pulse starts. Returns OURO_OK;
- * OURO_ERR_VOLTAGE when `v_uV` is more than OURO_V_TOLERANCE_uV from the voltage of this direction;
- * OURO_ERR_LIMIT_VOLTAGE when it exceeds OURO_LIMIT_V_uV or its sign does not fit the direction (SET negative, RESET
- * positive, OURO_NO_PULSE never); OURO_ERR_LIMIT_WIDTH when the length lies outside OURO_MIN_ticks ..
+ * OURO_ERR_VOLTAGE when `v_uV` is more than OURO_V_TOLERANCE_uV from the pulse's voltage, or that one is none of this
+ * direction's; OURO_ERR_LIMIT_VOLTAGE when it exceeds OURO_LIMIT_V_uV or its sign does not fit the direction (SET
+ * negative, RESET positive, OURO_NO_PULSE never); OURO_ERR_LIMIT_WIDTH when the length lies outside OURO_MIN_ticks ..
  * OURO_LIMIT_PULSE_ticks; OURO_ERR_LIMIT_PULSES from OURO_LIMIT_ITERATIONS pulses on.
  */
 ouro_status_t ouro_gate_check(const ouro_pulse_t *pulse, int32_t v_uV, uint16_t pulses_given);

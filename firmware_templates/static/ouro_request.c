@@ -2,8 +2,12 @@
 
 ouro_request_t ouro_request_one_shot(uint16_t row, uint16_t column, int32_t g_target_nS)
 {
-    const ouro_request_t request = {
-        .mode = OURO_ONE_SHOT, .row = row, .column = column, .g_target_nS = g_target_nS, .max_iterations = 1U};
+    const ouro_request_t request = {.mode = OURO_ONE_SHOT,
+                                    .row = row,
+                                    .column = column,
+                                    .g_target_nS = g_target_nS,
+                                    .max_iterations = 1U,
+                                    .budget_ticks = OURO_MAX_ticks};
 
     return request;
 }
@@ -17,7 +21,8 @@ ouro_request_t ouro_request_write_verify(uint16_t row, uint16_t column, int32_t 
                                     .tolerance_permille = OURO_DEFAULT_TOLERANCE_permille,
                                     .max_iterations = (uint16_t)OURO_LIMIT_ITERATIONS,
                                     .stuck_pulses = OURO_DEFAULT_STUCK_PULSES,
-                                    .stuck_move_nS = OURO_DEFAULT_STUCK_MOVE_nS};
+                                    .stuck_move_nS = OURO_DEFAULT_STUCK_MOVE_nS,
+                                    .budget_ticks = OURO_MAX_ticks};
 
     return request;
 }
@@ -29,9 +34,10 @@ ouro_status_t ouro_request_check(const ouro_request_t *request)
     const bool tolerance_ok = (r->tolerance_nS >= 0) && (r->tolerance_permille <= 1000U);
     const bool iterations_ok = (r->max_iterations >= 1U) && (r->max_iterations <= (uint16_t)OURO_LIMIT_ITERATIONS);
     const bool stuck_ok = (r->stuck_move_nS >= 0) && (r->stuck_move_nS <= OURO_G_MAX_nS);
+    const bool budget_ok = r->budget_ticks >= (uint32_t)OURO_MIN_ticks;
     ouro_status_t status = OURO_OK;
 
-    if (!mode_ok || !tolerance_ok || !iterations_ok || !stuck_ok) {
+    if (!mode_ok || !tolerance_ok || !iterations_ok || !stuck_ok || !budget_ok) {
         status = OURO_ERR_ARGUMENT;
     } else if ((r->g_target_nS < OURO_G_MIN_nS) || (r->g_target_nS > OURO_G_MAX_nS)) {
         status = OURO_ERR_TARGET_RANGE;

@@ -44,12 +44,14 @@ typedef struct {
     uint16_t max_iterations;     /* 1 .. OURO_LIMIT_ITERATIONS */
     uint16_t stuck_pulses;       /* 0: never give up on a device */
     int32_t stuck_move_nS;       /* 0 .. OURO_G_MAX_nS */
+    uint32_t budget_ticks;       /* longest pulse, from OURO_MIN_ticks on; see ouro_predict_within() */
 } ouro_request_t;
 
-/* A one-shot request for cell (row, column) to `g_target_nS`. */
+/* A one-shot request for cell (row, column) to `g_target_nS`; pulses of any length the timer has. */
 ouro_request_t ouro_request_one_shot(uint16_t row, uint16_t column, int32_t g_target_nS);
 
-/* A write-and-verify request with the board's default tolerance, iterations and stuck-device limits. */
+/* A write-and-verify request with the board's default tolerance, iterations and stuck-device limits; pulses of any
+ * length the timer has. */
 ouro_request_t ouro_request_write_verify(uint16_t row, uint16_t column, int32_t g_target_nS);
 
 /*

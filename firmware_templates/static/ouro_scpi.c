@@ -172,7 +172,8 @@ static void end_reply(ouro_scpi_t *s)
     s->is_reply_lost = false;
 }
 
-/* status,g_start_nS,g_last_nS,iterations,pulses,direction,last_ticks,total_ticks; a measurement: status,g_nS */
+/* status,g_start_nS,g_last_nS,iterations,pulses,direction,last_ticks,total_ticks,last_v_uV; a measurement: status,g_nS
+ */
 static void reply_result(ouro_scpi_t *s)
 {
     const ouro_result_t *r = &s->controller.result;
@@ -196,6 +197,8 @@ static void reply_result(ouro_scpi_t *s)
         put_number(s, r->last_pulse.width_ticks);
         put(s, ',');
         put_number(s, r->total_ticks);
+        put(s, ',');
+        put_signed(s, r->last_pulse.v_uV);
     }
     end_reply(s);
 }
@@ -361,6 +364,11 @@ static void run_configuration(ouro_scpi_t *s, const char *text)
             next.stuck_pulses = (uint16_t)v[0];
             next.stuck_move_nS = v[1];
             configure(s, &next, fits_u16(v[0]));
+        }
+    } else if ((rest = after(text, "BUDG")) != NULL) {
+        if (parse_arguments(s, rest, 1U, v)) {
+            next.budget_ticks = (uint32_t)v[0];
+            configure(s, &next, true);
         }
     } else if ((rest = after(text, "CRC")) != NULL) {
         if (parse_arguments(s, rest, 1U, v)) {

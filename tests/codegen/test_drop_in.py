@@ -59,7 +59,7 @@ def expected(folder: Path, g_start_nS: int, g_target_nS: int) -> str:
     """The pulse of the integer reference as the examples print it."""
     firmware = load_firmware(folder)
     reference = ReferencePredictor(firmware.model)
-    direction, ticks = reference.predict(np.array([g_start_nS]), np.array([g_target_nS]))
+    direction, ticks, _ = reference.predict(np.array([g_start_nS]), np.array([g_target_nS]))
     pulse = firmware.board.pulse
     v_uV = pulse.v_set_uV if direction[0] > 0 else pulse.v_reset_uV
     return f"{v_uV} uV for {ticks[0]} ticks of 1/{firmware.board.timer.frequency_Hz} s\n"
@@ -145,7 +145,9 @@ def test_another_cmake_project_uses_it(made: Path, way: str, tmp_path: Path) -> 
         '    printf(" %u\\n", (unsigned)pulse.width_ticks);\n}\n'
     )
     cmake_build(tmp_path, tmp_path / "build", FIRMWARE=made)
-    _, ticks = ReferencePredictor(load_firmware(made).model).predict(np.array([100_000]), np.array([300_000]))
+    _, ticks, _ = ReferencePredictor(load_firmware(made).model).predict(
+        np.array([100_000]), np.array([300_000])
+    )
     assert run([tmp_path / "build" / "app"]) == f"0 {ticks[0]}\n"
     assert not (tmp_path / "build" / "ouroboros" / "one_pulse").exists()
 

@@ -97,7 +97,7 @@ def test_predict(made, tmp_path):
     done = run("predict", made / "fw", pairs, "-o", tmp_path / "out.csv")
     assert done.returncode == 0, done.stderr
     lines = (tmp_path / "out.csv").read_text().splitlines()
-    direction, ticks = HostLibrary(made / "fw").predict(
+    direction, ticks, _ = HostLibrary(made / "fw").predict(
         np.array([100_000, 300_000, 200_000]), np.array([300_000, 100_000, 200_000])
     )
     assert lines[0] == "ticks,direction"

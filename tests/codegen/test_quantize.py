@@ -50,8 +50,8 @@ def test_ticks_and_directions_follow_the_float_predictor(networks, tmp_path, enc
     generator = np.random.default_rng(1)
     start = generator.integers(0, 655_360, 20_000)
     target = generator.integers(*WINDOW, 20_000)
-    direction, ticks = ReferencePredictor(model).predict(start, target)
-    float_direction, float_ticks = FloatPredictor(network, BOARD).predict(start, target)
+    direction, ticks, _ = ReferencePredictor(model).predict(start, target)
+    float_direction, float_ticks, _ = FloatPredictor(network, BOARD).predict(start, target)
     far = float_ticks > 1000
     assert (direction[far] == float_direction[far]).all()
     if encoding == "log10_s":
@@ -120,7 +120,7 @@ def test_negative_scales_are_folded(networks, tmp_path):
     output = {"encoding": "linear_s", "offset": 2e-4, "scale": -1e-3}
     network, model = quantized(networks.write(tmp_path / "net.onnx", layers, output=output))
     start, target = np.array([100_000, 500_000]), np.array([300_000, 200_000])
-    direction, ticks = ReferencePredictor(model).predict(start, target)
+    direction, ticks, _ = ReferencePredictor(model).predict(start, target)
     exact = network.output(start * 1e-9, target * 1e-9) * 1e8
     np.testing.assert_allclose(direction * ticks, exact, atol=30)
 

@@ -111,9 +111,9 @@ class Rig:
         self.lib.ouro_lockstep_free(self.lockstep)
         self.lockstep = self.ffi.NULL
 
-    def script(self, status: str = "OK", direction: int = 1, ticks: int = 1000) -> None:
-        """What the predictor answers from now on."""
-        self.lib.rig_script(getattr(self.lib, f"OURO_{status}"), direction, ticks)
+    def script(self, status: str = "OK", direction: int = 1, ticks: int = 1000, lowered_uV: int = 0) -> None:
+        """What the predictor answers from now on, its amplitude lowered from the full one."""
+        self.lib.rig_script(getattr(self.lib, f"OURO_{status}"), direction, ticks, lowered_uV)
 
     def inject(self, fault: str, value: int) -> None:
         self.lib.ouro_lockstep_inject(self.lockstep, 0, getattr(self.lib, f"OURO_FAULT_{fault}"), value)
@@ -130,6 +130,7 @@ class Rig:
         max_iterations: int = 5,
         stuck_pulses: int = 0,
         stuck_move_nS: int = 1000,
+        budget_ticks: int = 1_000_000,
     ) -> str:
         return self.names[
             self.lib.ouro_lockstep_start(
@@ -142,6 +143,7 @@ class Rig:
                 max_iterations,
                 stuck_pulses,
                 stuck_move_nS,
+                budget_ticks,
             )
         ]
 

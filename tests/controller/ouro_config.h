@@ -22,6 +22,15 @@
 #define OURO_V_RESET_uV INT32_C(706500)
 #endif
 
+#define OURO_V_SET_STEP_uV INT32_C(500)
+#define OURO_V_RESET_STEP_uV INT32_C(500)
+#ifndef OURO_V_SET_STEPS
+#define OURO_V_SET_STEPS UINT32_C(100)
+#endif
+#ifndef OURO_V_RESET_STEPS
+#define OURO_V_RESET_STEPS UINT32_C(200)
+#endif
+
 #ifndef OURO_LIMIT_V_uV
 #define OURO_LIMIT_V_uV INT32_C(750000)
 #endif

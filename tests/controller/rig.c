@@ -10,19 +10,21 @@ struct lockstep_view {
 };
 
 static ouro_status_t scripted_status = OURO_OK;
-static ouro_pulse_t scripted_pulse = {OURO_SET, 1000U};
+static ouro_pulse_t scripted_pulse = {OURO_SET, 1000U, OURO_V_SET_uV};
 
-void rig_script(int status, int direction, uint32_t ticks)
+void rig_script(int status, int direction, uint32_t ticks, int32_t lowered_uV)
 {
     scripted_status = (ouro_status_t)status;
     scripted_pulse.direction = (ouro_direction_t)direction;
     scripted_pulse.width_ticks = ticks;
+    scripted_pulse.v_uV = (direction == (int)OURO_SET) ? (OURO_V_SET_uV + lowered_uV) : (OURO_V_RESET_uV - lowered_uV);
 }
 
-ouro_status_t ouro_predict(int32_t g_start_nS, int32_t g_target_nS, ouro_pulse_t *pulse)
+ouro_status_t ouro_predict_within(int32_t g_start_nS, int32_t g_target_nS, uint32_t budget_ticks, ouro_pulse_t *pulse)
 {
     (void)g_start_nS;
     (void)g_target_nS;
+    (void)budget_ticks;
     *pulse = scripted_pulse;
     return scripted_status;
 }
@@ -44,6 +46,9 @@ void rig_damage(void *lockstep, size_t i, int field, int32_t value)
         break;
     case RIG_PULSE_DIRECTION:
         c->pulse.direction = (ouro_direction_t)value;
+        break;
+    case RIG_PULSE_V:
+        c->pulse.v_uV = value;
         break;
     case RIG_V_REALLY:
         c->v_really_uV = value;

@@ -14,11 +14,12 @@ typedef enum {
     RIG_POLLS = 5,
     RIG_PULSES = 6,
     RIG_STATUS = 7,
-    RIG_MAX_ITERATIONS = 8
+    RIG_MAX_ITERATIONS = 8,
+    RIG_PULSE_V = 9
 } rig_field_t;
 
-/* What ouro_predict() answers from now on. */
-void rig_script(int status, int direction, uint32_t ticks);
+/* What ouro_predict_within() answers from now on, its amplitude lowered from the full one. */
+void rig_script(int status, int direction, uint32_t ticks, int32_t lowered_uV);
 
 /* Overwrite a private field of instance i of an ouro_lockstep_t. */
 void rig_damage(void *lockstep, size_t i, int field, int32_t value);

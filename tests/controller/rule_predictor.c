@@ -2,16 +2,19 @@
 #include "ouro_config.h"
 #include "ouro_predictor.h"
 
-ouro_status_t ouro_predict(int32_t g_start_nS, int32_t g_target_nS, ouro_pulse_t *pulse)
+ouro_status_t ouro_predict_within(int32_t g_start_nS, int32_t g_target_nS, uint32_t budget_ticks, ouro_pulse_t *pulse)
 {
     const int32_t difference_nS = g_target_nS - g_start_nS;
     const int32_t distance_nS = (difference_nS < 0) ? -difference_nS : difference_nS;
 
+    (void)budget_ticks;
     pulse->direction = (difference_nS < 0) ? OURO_RESET : OURO_SET;
+    pulse->v_uV = (difference_nS < 0) ? OURO_V_RESET_uV : OURO_V_SET_uV;
     pulse->width_ticks = (uint32_t)(distance_nS / 100 + 2);
     if (difference_nS == 0) {
         pulse->direction = OURO_NO_PULSE;
         pulse->width_ticks = 0U;
+        pulse->v_uV = 0;
     }
     return (difference_nS == 0) ? OURO_NO_PULSE_NEEDED : OURO_OK;
 }

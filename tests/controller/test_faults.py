@@ -233,6 +233,10 @@ def test_a_damaged_status_does_not_leave_a_pulse_unattended(rig: Any) -> None:
     [
         ("PULSE_TICKS", 500_001, "ERR_LIMIT_WIDTH"),
         ("PULSE_TICKS", -1, "ERR_LIMIT_WIDTH"),
+        ("PULSE_V", -342_500, "ERR_VOLTAGE"),
+        ("PULSE_V", -291_999, "ERR_VOLTAGE"),
+        ("PULSE_V", 2**31 - 1, "ERR_VOLTAGE"),
+        ("PULSE_V", -(2**31), "ERR_VOLTAGE"),
         ("PULSE_DIRECTION", -1, "ERR_VOLTAGE"),
         ("PULSE_DIRECTION", 0, "ERR_VOLTAGE"),
         ("V_REALLY", 0, "ERR_VOLTAGE"),

@@ -14,7 +14,7 @@ import pytest
 from codegen.controllers import ControllerBank, ControllerRun, Request, status_counts
 from codegen.programming_demo import TARGETS_nS, run_demo, table, write_demo
 from sim.bench import BenchParams
-from sim.closed_loop import ProgramTrace, draw_trials, one_shot, write_and_verify
+from sim.closed_loop import ProgramTrace, Pulses, draw_trials, one_shot, write_and_verify
 from sim.errors import UserError
 from sim.noise import load_preset
 
@@ -41,7 +41,8 @@ class RulePredictor:
     def predict(self, g_start_nS: Any, g_target_nS: Any) -> Any:
         difference = g_target_nS - g_start_nS
         ticks = np.where(difference == 0, 0, np.abs(difference) // 100 + 2)
-        return np.sign(difference).astype(np.int8), ticks
+        direction = np.sign(difference).astype(np.int8)
+        return Pulses(direction, ticks, PARAMS.full_v_uV(direction))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory, rig_sources: Any) -> Controll
 
 
 def assert_equal(run: ControllerRun, expected: ProgramTrace) -> None:
-    for field in ("g_target_nS", "g_read_nS", "g_end_S", "direction", "ticks"):
+    for field in ("g_target_nS", "g_read_nS", "g_end_S", "direction", "ticks", "v_uV"):
         np.testing.assert_array_equal(getattr(run.trace, field), getattr(expected, field), err_msg=field)
     assert run.unsafe == 0
 

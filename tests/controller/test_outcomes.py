@@ -147,6 +147,8 @@ def test_saturated_reads_end_the_program(rig: Any, adc_code: int) -> None:
         ({"max_iterations": 21}, "ERR_ARGUMENT"),
         ({"stuck_move_nS": -1}, "ERR_ARGUMENT"),
         ({"stuck_move_nS": 559_301}, "ERR_ARGUMENT"),
+        ({"budget_ticks": 1}, "ERR_ARGUMENT"),
+        ({"budget_ticks": 0}, "ERR_ARGUMENT"),
         ({"target_nS": 94_449}, "ERR_TARGET_RANGE"),
         ({"target_nS": 559_301}, "ERR_TARGET_RANGE"),
         ({"target_nS": -(2**31)}, "ERR_TARGET_RANGE"),
@@ -178,3 +180,23 @@ def test_default_requests_are_valid(rig: Any) -> None:
 
 def test_a_controller_is_small(rig: Any) -> None:
     assert rig.lib.rig_controller_size() <= 160  # bytes on a 64-bit host
+
+
+@pytest.mark.parametrize(("direction", "lowered_uV", "v_uV"), [(1, 50_000, -292_000), (-1, 100_000, 606_500)])
+def test_a_pulse_is_given_at_the_voltage_predicted(
+    rig: Any, direction: int, lowered_uV: int, v_uV: int
+) -> None:
+    rig.script("OK", direction, 1000, lowered_uV)
+    rig.start()
+    assert rig.run(readings([], START_nS)) == "OK"
+    assert rig.pulses == [(v_uV, 1000)]
+
+
+@pytest.mark.parametrize(("direction", "lowered_uV"), [(1, 50_001), (1, -1), (-1, 100_001), (-1, -500)])
+def test_a_voltage_that_the_predictor_does_not_know_is_never_given(
+    rig: Any, direction: int, lowered_uV: int
+) -> None:
+    rig.script("OK", direction, 1000, lowered_uV)
+    rig.start()
+    assert rig.run(readings([], START_nS)) == "ERR_VOLTAGE"
+    assert rig.pulses == []

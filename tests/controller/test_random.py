@@ -20,6 +20,7 @@ requests = st.fixed_dictionaries(
         "max_iterations": st.integers(0, 21),
         "stuck_pulses": st.integers(0, 3),
         "stuck_move_nS": st.integers(-1, 600_000),
+        "budget_ticks": ticks,
     }
 )
 actions = st.one_of(
@@ -27,7 +28,13 @@ actions = st.one_of(
     st.tuples(st.just("step"), st.integers(1, 8)),
     st.tuples(st.just("serve"), st.tuples(st.integers(0, 4095), st.one_of(st.none(), ticks))),
     st.tuples(
-        st.just("script"), st.tuples(st.sampled_from(["OK", "NO_PULSE_NEEDED"]), st.integers(-2, 2), ticks)
+        st.just("script"),
+        st.tuples(
+            st.sampled_from(["OK", "NO_PULSE_NEEDED"]),
+            st.integers(-2, 2),
+            ticks,
+            st.integers(-1000, 200_000),
+        ),
     ),
     st.tuples(st.just("fault"), st.tuples(st.integers(0, 5), st.integers(-1, 3))),
     st.tuples(st.just("voltage"), st.integers(-1_000_000, 1_000_000)),

@@ -35,9 +35,9 @@ def test_identity_and_empty_error_queue(talk: Talk) -> None:
 def test_a_measurement_gives_no_pulse_and_a_program_converges(talk: Talk) -> None:
     measured, programmed, again = talk(b"MEAS:COND? 1,2\n~PROG:VER 1,2,220uS\n~MEAS:COND? 1,2\n~")
     assert (measured, again) == ("0,160000", "0,220000")
-    status, start, last, _, pulses, direction, ticks, total = map(int, programmed.split(","))
+    status, start, last, _, pulses, direction, ticks, total, v_uV = map(int, programmed.split(","))
     assert (status, start, last, pulses, direction) == (2, 160_000, 220_000, 1, 1)
-    assert total == ticks > 0
+    assert total == ticks > 0 and v_uV == -342_000
 
 
 @pytest.mark.parametrize("target", [b"220000", b"220000nS", b"220uS", b"220.000uS", b"0.22mS"])
@@ -56,6 +56,8 @@ def test_units_say_the_same(talk: Talk, target: bytes) -> None:
         (b"CONF:ITER", -109),
         (b"CONF:STUC 1", -109),
         (b"CONF:CRC", -109),
+        (b"CONF:BUDG", -109),
+        (b"CONF:BUDG 1", -222),
         (b"PROG:VER 1,2", -109),
         (b"PROG:VER 1,2,.5mS", -104),
         (b"PROG:VER 1,2,1.2.3mS", -104),

@@ -64,7 +64,7 @@ def test_predictor_gives_whole_ticks_in_the_right_direction(
     inverse: NoiseFreeInverse, board: BenchParams
 ) -> None:
     predictor = NoiseFreePredictor(inverse, board)
-    direction, ticks = predictor.predict(
+    direction, ticks, v_uV = predictor.predict(
         np.array([200_000, 300_000, 250_000]), np.array([400_000, 150_000, 250_000])
     )
     assert direction.tolist() == [1, -1, 0]
@@ -72,3 +72,4 @@ def test_predictor_gives_whole_ticks_in_the_right_direction(
     expected = inverse.pulse_s(np.array([2e-4]), np.array([4e-4]))[0] * board.timer_Hz
     assert abs(ticks[0] - expected) <= 0.5
     assert ticks[2] == 0
+    assert v_uV.tolist() == [board.v_set_uV, board.v_reset_uV, 0]

@@ -12,6 +12,7 @@ import pytest
 
 from codegen.boards import load_board
 from sim import jart_fit
+from sim.closed_loop import Pulses
 from sim.errors import UserError
 from sim.models import JART_FIT, JART_FULL
 from sim.noise import load_preset
@@ -29,15 +30,17 @@ INVERSE = NoiseFreePredictor(
 class WrongWay:
     """Always one tick away from the target."""
 
-    def predict(self, g_start_nS: Ints, g_target_nS: Ints) -> tuple[np.ndarray, Ints]:
-        return -np.sign(g_target_nS - g_start_nS).astype(np.int8), np.ones_like(g_start_nS)
+    def predict(self, g_start_nS: Ints, g_target_nS: Ints) -> Pulses:
+        direction = -np.sign(g_target_nS - g_start_nS).astype(np.int8)
+        return Pulses(direction, np.ones_like(g_start_nS), BOARD.bench_params().full_v_uV(direction))
 
 
 class Nothing:
     """Never pulses."""
 
-    def predict(self, g_start_nS: Ints, g_target_nS: Ints) -> tuple[np.ndarray, Ints]:
-        return np.zeros_like(g_start_nS, dtype=np.int8), np.zeros_like(g_start_nS)
+    def predict(self, g_start_nS: Ints, g_target_nS: Ints) -> Pulses:
+        nothing = np.zeros_like(g_start_nS)
+        return Pulses(nothing.astype(np.int8), nothing, nothing)
 
 
 def test_records_hold_together_and_do_not_depend_on_workers() -> None:

@@ -109,8 +109,9 @@ def test_the_tables_weights_are_those_of_bilinear_interpolation() -> None:
 def test_the_table_predicts_direction_and_whole_ticks() -> None:
     table = LogTimeTable(np.full((2, NODES, NODES), -5.0), 1e-4, 5e-4)
     predictor = TablePredictor(table, load_board("generic").bench_params())
-    direction, ticks = predictor.predict(np.array([200_000] * 3), np.array([300_000, 100_000, 200_000]))
+    direction, ticks, v_uV = predictor.predict(np.array([200_000] * 3), np.array([300_000, 100_000, 200_000]))
     assert direction.tolist() == [1, -1, 0] and ticks.tolist() == [1000, 1000, 0]
+    assert v_uV.tolist() == [-342_000, 706_500, 0]
 
 
 def test_responses_of_other_devices_are_refused(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from sim.closed_loop import Pulses
 from sim.dataset import TRAIN, PulseDataset
 from train.model import PulsePredictorMLP
 from train.paper import ranges, ranges_table
@@ -35,16 +36,17 @@ class Constant:
     def __init__(self, ticks: int) -> None:
         self.ticks = ticks
 
-    def predict(self, g_start_nS: np.ndarray, g_target_nS: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return np.ones(len(g_start_nS), np.int8), np.full(len(g_start_nS), self.ticks, np.int64)
+    def predict(self, g_start_nS: np.ndarray, g_target_nS: np.ndarray) -> Pulses:
+        n = len(g_start_nS)
+        return Pulses(np.ones(n, np.int8), np.full(n, self.ticks, np.int64), np.full(n, -1, np.int64))
 
 
 def test_the_start_chooses_the_network() -> None:
     bank = RangePredictor(np.array([200, 300]), [Constant(1), Constant(2), Constant(3)])
     start = np.array([0, 199, 200, 299, 300, 999, 200])
-    direction, ticks = bank.predict(start, start[::-1])
+    direction, ticks, v_uV = bank.predict(start, start[::-1])
     assert ticks.tolist() == [1, 1, 2, 2, 3, 3, 2]
-    assert direction.tolist() == [1] * 7
+    assert direction.tolist() == [1] * 7 and v_uV.tolist() == [-1] * 7
 
 
 def test_a_network_learns_its_range_and_a_little_beyond(

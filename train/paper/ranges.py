@@ -16,7 +16,7 @@ import numpy as np
 from codegen.boards import Board
 from sim import dataset
 from sim.accuracy import AccuracyRecord
-from sim.closed_loop import Directions, PulsePredictor
+from sim.closed_loop import PulsePredictor, Pulses
 from sim.units import Ints, S_to_nS
 from train.evaluate import evaluate, network_predictors
 from train.export import metadata_of_dataset, write_network
@@ -79,15 +79,17 @@ class RangePredictor:
     inner_edges_nS: Ints
     networks: Sequence[PulsePredictor]
 
-    def predict(self, g_start_nS: Ints, g_target_nS: Ints) -> tuple[Directions, Ints]:
-        """Direction and ticks of the network whose range holds the start, (n,) each."""
+    def predict(self, g_start_nS: Ints, g_target_nS: Ints) -> Pulses:
+        """The pulse of the network whose range holds the start, (n,) each."""
         chosen = np.searchsorted(self.inner_edges_nS, g_start_nS, side="right")
-        direction, ticks = np.zeros(len(chosen), np.int8), np.zeros(len(chosen), np.int64)
+        n = len(chosen)
+        pulses = Pulses(np.zeros(n, np.int8), np.zeros(n, np.int64), np.zeros(n, np.int64))
         for number, network in enumerate(self.networks):
             at = np.flatnonzero(chosen == number)
             if at.size:
-                direction[at], ticks[at] = network.predict(g_start_nS[at], g_target_nS[at])
-        return direction, ticks
+                found = network.predict(g_start_nS[at], g_target_nS[at])
+                pulses.direction[at], pulses.ticks[at], pulses.v_uV[at] = found
+        return pulses
 
 
 def train_banks(runs: Sequence[SeedRun], jobs: int, progress: Progress) -> None:

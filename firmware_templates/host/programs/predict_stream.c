@@ -1,5 +1,5 @@
 /* Host only: a program that predicts what it reads, so that sanitizers can watch the firmware from its first
- * instruction. In: int32 pairs (g_start_nS, g_target_nS); out: int32 triples (status, direction, width_ticks);
+ * instruction. In: int32 pairs (g_start_nS, g_target_nS); out: int32 (status, direction, width_ticks, v_uV);
  * both in the machine's byte order. */
 #include <stdint.h>
 #include <stdio.h>
@@ -13,9 +13,9 @@ int main(void)
     while (fread(pair, sizeof pair, 1U, stdin) == 1U) {
         ouro_pulse_t pulse;
         const ouro_status_t status = ouro_predict(pair[0], pair[1], &pulse);
-        const int32_t triple[3] = {(int32_t)status, (int32_t)pulse.direction, (int32_t)pulse.width_ticks};
+        const int32_t found[4] = {(int32_t)status, (int32_t)pulse.direction, (int32_t)pulse.width_ticks, pulse.v_uV};
 
-        if (fwrite(triple, sizeof triple, 1U, stdout) != 1U) {
+        if (fwrite(found, sizeof found, 1U, stdout) != 1U) {
             return 1;
         }
     }

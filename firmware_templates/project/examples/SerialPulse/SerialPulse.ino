@@ -20,7 +20,7 @@ void loop()
     ouro_pulse_t pulse;
     const ouro_status_t status = ouro_predict(g_start_nS, g_target_nS, &pulse);
     if (status == OURO_OK) {
-        Serial.print(pulse.direction == OURO_SET ? OURO_V_SET_uV : OURO_V_RESET_uV);
+        Serial.print(pulse.v_uV);
         Serial.print(F(" uV for "));
         Serial.print(pulse.width_ticks);
         Serial.print(F(" ticks of 1/"));

@@ -8,7 +8,7 @@ int main(void)
     ouro_pulse_t pulse;
     const ouro_status_t status = ouro_predict(board_read_nS(), g_target_nS, &pulse);
     if (status == OURO_OK) {
-        board_give_pulse(pulse.direction == OURO_SET ? OURO_V_SET_uV : OURO_V_RESET_uV, pulse.width_ticks);
+        board_give_pulse(pulse.v_uV, pulse.width_ticks);
     }
     return status == OURO_OK || status == OURO_NO_PULSE_NEEDED ? 0 : 1;
 }

@@ -10,12 +10,12 @@
 
 #include <stdint.h>
 
-#define OURO_CONFIG_RUNTIME_VERSION 2
+#define OURO_CONFIG_RUNTIME_VERSION 3
 
 #define OURO_BOARD_NAME "generic"
 
 /* Answer to *IDN?: manufacturer, board, first digits of the model's hash, versions of generator and runtime. */
-#define OURO_IDENTITY "Ouroboros,generic,52ed1f914d28,0.1.0/2"
+#define OURO_IDENTITY "Ouroboros,generic,52ed1f914d28,0.1.0/3"
 
 /* Pulse timer. */
 #define OURO_TIMER_Hz    UINT32_C(100000000)
@@ -32,9 +32,17 @@
 #define OURO_DAC_BITS    12
 #define OURO_DAC_LSB_uV  INT32_C(500)
 
-/* Pulse voltages at the device: SET negative, RESET positive. */
-#define OURO_V_SET_uV   INT32_C(-342000)
-#define OURO_V_RESET_uV INT32_C(706500)
+/* Full pulse voltages at the device: SET negative, RESET positive. The predictor may lower the amplitude by 0 .. STEPS
+ * times STEP_uV, as far as its network was trained. */
+#define OURO_V_SET_uV      INT32_C(-342000)
+#define OURO_V_RESET_uV    INT32_C(706500)
+/* What the network sees as the reduction at step 0: the full voltages lie on the DAC's grid, the trained ones need not. */
+#define OURO_V_SET_OFF_uV   INT32_C(0)
+#define OURO_V_RESET_OFF_uV INT32_C(0)
+#define OURO_V_SET_STEP_uV   INT32_C(500)
+#define OURO_V_RESET_STEP_uV INT32_C(500)
+#define OURO_V_SET_STEPS   UINT32_C(0)
+#define OURO_V_RESET_STEPS UINT32_C(0)
 
 /* Safety limits: no pulse leaves them, whatever the predictor says. */
 #define OURO_LIMIT_V_uV        INT32_C(1000000)

@@ -7,11 +7,11 @@
 #include "ouro_network.h"
 
 
-const ouro_input_t ouro_network_inputs[2] = {
+const ouro_input_t ouro_network_inputs[OURO_NETWORK_INPUTS] = {
     /* g_start_S: 94450 .. 559300 nS, to -29053 .. 29054 */
-    {.offset_nS = INT32_C(326872), .shift = 3U},
+    {.offset = INT32_C(326872), .shift = 3U},
     /* delta_g_S: -464850 .. 464850 nS, to -29053 .. 29053 */
-    {.offset_nS = INT32_C(0), .shift = 4U},
+    {.offset = INT32_C(0), .shift = 4U},
 };
 
 /* Layer 1 of 3: 2 -> 4, ReLU. Weights 4 x 2, -23844 .. 32414.

@@ -12,10 +12,11 @@
 
 #include "ouro_dense.h"
 
-#define OURO_NETWORK_RUNTIME_VERSION 2
+#define OURO_NETWORK_RUNTIME_VERSION 3
 
 #define OURO_NETWORK_LAYERS        3U
-#define OURO_NETWORK_INPUT_LENGTH  2U /* what the first layer reads: two inputs, then zeros */
+#define OURO_NETWORK_INPUTS        2U
+#define OURO_NETWORK_INPUT_LENGTH  2U /* what the first layer reads: the inputs, then zeros */
 #define OURO_NETWORK_BUFFER_LENGTH 8U /* the widest layer's activations, as the kernel reads them */
 
 /* What the output accumulator means. */
@@ -26,13 +27,14 @@
 #define OURO_NETWORK_DECODE_MULTIPLIER INT64_C(1783446566)
 #define OURO_NETWORK_DECODE_SHIFT      43U
 
-/* Integer input = sat16(rshift_round(value_nS - offset_nS, shift)). */
+/* Integer input = sat16(rshift_round(value - offset, shift)), value and offset in nS or uV. */
 typedef struct {
-    int32_t offset_nS;
+    int32_t offset;
     uint8_t shift; /* 1 .. 30 */
 } ouro_input_t;
 
-extern const ouro_input_t ouro_network_inputs[2]; /* conductance now; target minus conductance now */
+/* conductance now; target minus conductance now */
+extern const ouro_input_t ouro_network_inputs[OURO_NETWORK_INPUTS];
 extern const ouro_layer_t ouro_network_layers[OURO_NETWORK_LAYERS];
 
 #endif
