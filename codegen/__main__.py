@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from codegen.arc2_verb import arctwo
 from codegen.bench_verb import bench
 from codegen.boards import load_board
 from codegen.build import host_library
@@ -129,6 +130,7 @@ main.add_command(emulate)
 main.add_command(flash)
 main.add_command(instrument)
 main.add_command(bench)
+main.add_command(arctwo)
 
 if __name__ == "__main__":
     run(main, "codegen")
