@@ -124,6 +124,7 @@ def flash(
         raise UserError(f"{elf_folder} has no {source.name}, which {choice.method.name} needs")
     tell(f"writing {source} ({choice})")
     proof = ""
+    image.readback.unlink(missing_ok=True)  # of a run that was killed: dfu-util would not replace it
     try:
         for step in choice.steps(image):
             proof = step.carry_out() or proof

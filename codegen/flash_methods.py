@@ -123,11 +123,13 @@ class Pyocd(Method):
         probe = ["-u", device] if device else []
         target = self._known_target(tool) if device else self.target
         common = ["-W", *probe, "-t", target]
+        halted = [*common, "-O", "resume_on_disconnect=false"]
         save = f"savemem {image.start:#x} {image.bytes} {shlex.quote(image.readback.as_posix())}"
         return [
-            Run((tool, "flash", *common, "--no-reset", str(image.file("hex")))),
-            Run((tool, "cmd", *common, "-c", save, "-c", "reset")),
+            Run((tool, "flash", *halted, "--no-reset", str(image.file("hex")))),
+            Run((tool, "cmd", *halted, "-c", save)),
             Compare(image.file("bin"), image.readback),
+            Run((tool, "reset", *common)),  # not before: an unverified firmware is not started
         ]
 
     def _known_target(self, tool: str) -> str:
@@ -240,8 +242,9 @@ class DfuUtil(Method):
         start = f"{image.start:#010x}"
         return [
             Run((*common, "-s", start, "-D", str(image.file("bin")))),
-            Run((*common, "-s", f"{start}:{image.bytes}:leave", "-U", str(image.readback))),
+            Run((*common, "-s", f"{start}:{image.bytes}", "-U", str(image.readback))),
             Compare(image.file("bin"), image.readback),
+            Run((*common, "-s", f"{start}:1:leave", "-U", str(image.readback))),  # leaves by reading a byte
         ]
 
 

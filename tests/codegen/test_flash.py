@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 import threading
 import time
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -57,6 +59,8 @@ with (home / "log").open("a") as log:
 if (home / "complaint").exists():
     sys.exit("Connecting.\\n" + (home / "complaint").read_text() + "\\nGoodbye.")
 memory, text = home / "memory", " ".join(words)
+if words[0] == "reset":
+    sys.exit()
 if "savemem" in text:
     start, count, file = shlex.split(words[words.index("-c") + 1])[1:]
     Path(file).write_bytes(memory.read_bytes()[: int(count)])
@@ -182,9 +186,11 @@ def test_pyocd_writes_reads_back_and_compares(bench):
     done = bench.flash()
     assert done.exit_code == 0, done.exception
     common = ["-W", "-u", "0049002", "-t", "nrf51"]
+    halted = [*common, "-O", "resume_on_disconnect=false"]
     assert bench.log == [
-        ["pyocd", "flash", *common, "--no-reset", "ouroboros.hex"],
-        ["pyocd", "cmd", *common, "-c", f"savemem 0x8000000 {len(CONTENT)} readback.bin", "-c", "reset"],
+        ["pyocd", "flash", *halted, "--no-reset", "ouroboros.hex"],
+        ["pyocd", "cmd", *halted, "-c", f"savemem 0x8000000 {len(CONTENT)} readback.bin"],
+        ["pyocd", "reset", *common],
     ]
     assert bench.memory == CONTENT
     assert done.stdout.strip().endswith(
@@ -229,7 +235,8 @@ def test_dfu_util_writes_reads_back_and_compares(bench):
     common = ["dfu-util", "-d", "0483:df11", "-S", "345", "-a", "0", "-s"]
     assert bench.log == [
         [*common, "0x08000000", "-D", "ouroboros.bin"],
-        [*common, f"0x08000000:{len(CONTENT)}:leave", "-U", "readback.bin"],
+        [*common, f"0x08000000:{len(CONTENT)}", "-U", "readback.bin"],
+        [*common, "0x08000000:1:leave", "-U", "readback.bin"],
     ]
     assert bench.memory == CONTENT
 
@@ -381,6 +388,7 @@ def test_a_board_that_holds_other_bytes_fails_the_verification(bench):
         refusal = bench.refusal("--method", method)
         assert refusal.startswith("verification failed: the board differs from") and "at byte 100" in refusal
         assert not (bench.elf / "readback.bin").exists()
+    assert [line for line in bench.log if "reset" in line or "leave" in line[-3]] == []
 
 
 @pytest.mark.parametrize(
@@ -417,8 +425,8 @@ def test_a_dry_run_prints_what_would_be_run_and_changes_nothing(bench):
     before = contents(bench.folder)
     dry = bench.flash("--dry-run")
     assert dry.exit_code == 0 and contents(bench.folder) == before
-    *commands, compare = [shlex.split(line) for line in dry.stdout.splitlines()]
-    assert compare == ["cmp", f"{bench.elf}/ouroboros.bin", f"{bench.elf}/readback.bin"]
+    commands = [shlex.split(line) for line in dry.stdout.splitlines()]
+    assert commands.pop(2) == ["cmp", f"{bench.elf}/ouroboros.bin", f"{bench.elf}/readback.bin"]
     bench.flash()
     ran = [json.loads(line) for line in (bench.folder / "log").read_text().splitlines()]
     assert [[Path(command[0]).name, *command[1:]] for command in commands] == ran
@@ -512,6 +520,31 @@ def test_the_real_pyocd_knows_parts_by_name_or_by_pack(tmp_path):
     assert "nrf51" in str(known.steps(str(tool), image, "0049002")[0])
     with pytest.raises(NotReadyError, match="pyocd pack install stm32x999zz"):
         unknown.steps(str(tool), image, "0049002")
+
+
+@pytest.mark.parametrize(
+    ("name", "device"),
+    [
+        ("pyocd", "no-such-probe"),
+        ("dfu-util", "no-such-board"),
+        ("stm32flash", "/dev/null"),
+        ("avrdude", "/dev/null"),
+        ("bossac", "/dev/null"),
+    ],
+)
+def test_the_real_tools_lack_nothing_but_the_device(bench, name, device):
+    """Named devices that are none: nothing that may be connected is touched."""
+    bench.patch.undo()
+    fields = tomllib.loads(f'method = "{name}"\n{TABLES[name]}')
+    (method,) = methods_from_fields([fields], "board.toml")
+    try:
+        tool = method.find_tool()
+    except NotReadyError as error:
+        pytest.skip(str(error))
+    with pytest.raises(UserError, match=rf"^{name} failed with status \d+: ") as error:
+        method.steps(tool, Image(bench.elf, START), device)[0].carry_out()
+    assert re.search(r"probe|device|port|settings", str(error.value)), error.value
+    assert not re.search(r"usage|option|argument", str(error.value), re.IGNORECASE)
 
 
 @pytest.mark.skipif(shutil.which("openocd") is None, reason="openocd is not installed")
