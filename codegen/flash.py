@@ -31,7 +31,7 @@ class Choice:
         return self.method.steps(self.tool, image, self.device.name if self.device else None)
 
     def __str__(self) -> str:
-        return f"{self.method.name}, {self.device}" if self.device else self.method.name
+        return f"{self.method.method}, {self.device}" if self.device else self.method.method
 
 
 def flash_methods(board: Board) -> list[Method]:
@@ -63,9 +63,9 @@ def choose(board: Board, probe: str | None, method_name: str | None, dry_run: bo
         UserError: nothing is ready (the message says what each method lacks), or two devices are.
     """
     methods = flash_methods(board)
-    names = [method.name for method in methods]
+    names = [method.method for method in methods]
     if method_name is not None:
-        methods = [method for method in methods if method.name == method_name]
+        methods = [method for method in methods if method.method == method_name]
         if not methods:
             raise UserError(
                 f"board '{board.name}' is not flashed with {method_name} but with: {', '.join(names)}"
@@ -76,7 +76,7 @@ def choose(board: Board, probe: str | None, method_name: str | None, dry_run: bo
             tool = method.find_tool()
             found = method.devices()
         except NotReadyError as error:
-            missing.append(f"{method.name}: {error}")
+            missing.append(f"{method.method}: {error}")
             continue
         if probe is not None:
             found = _named(method, found, probe)
@@ -89,9 +89,11 @@ def choose(board: Board, probe: str | None, method_name: str | None, dry_run: bo
             )
         if found:
             return Choice(method, tool, found[0])
-        missing.append(f"{method.name}: {'no such device' if probe else 'nothing found'} ({method.plug_in})")
+        missing.append(
+            f"{method.method}: {'no such device' if probe else 'nothing found'} ({method.plug_in()})"
+        )
     if dry_run:
-        return Choice(methods[0], methods[0].tool, None, tuple(missing))
+        return Choice(methods[0], methods[0].TOOL, None, tuple(missing))
     through = f" through '{probe}'" if probe else ""
     raise UserError(f"board '{board.name}' cannot be flashed{through} now. {'; '.join(missing)}")
 
@@ -119,9 +121,9 @@ def flash(
     board = load_board(board_name)
     choice = choose(board, probe, method_name, dry_run=False)
     image = _fresh_image(board, firmware_folder, elf_folder, compiler, tell)
-    source = image.file(choice.method.format)
+    source = image.file(choice.method.format())
     if not source.is_file():
-        raise UserError(f"{elf_folder} has no {source.name}, which {choice.method.name} needs")
+        raise UserError(f"{elf_folder} has no {source.name}, which {choice.method.method} needs")
     tell(f"writing {source} ({choice})")
     proof = ""
     image.readback.unlink(missing_ok=True)  # of a run that was killed: dfu-util would not replace it

@@ -22,6 +22,7 @@ from codegen.validation import StrictModel, first_problem
 from sim.errors import UserError
 
 QUERY_TIMEOUT_S = 60.0
+ST_LINKS = ("3744", "3748", "374b", "374d", "374e", "374f", "3752", "3753", "3754")  # products of vendor 0483
 BESIDE_PYTHON = Path(sys.executable).parent  # where pip puts tools, in PATH or not
 
 # What manifests hold ends up on command lines, as one word each.
@@ -59,19 +60,23 @@ class Image:
 class Method(StrictModel):
     """One way to flash. Subclasses hold what a manifest says about it."""
 
-    tool: ClassVar[str]
-    """Name of the program; empty when none is needed."""
-    install: ClassVar[str] = ""
-    """How to get it."""
-    plug_in: ClassVar[str]
-    """What to do when no device is found."""
-    format: ClassVar[str] = "bin"
-    """Which file is written."""
+    method: str
+    """What METHOD calls it."""
 
-    @property
-    def name(self) -> str:
-        """What METHOD calls it."""
-        return str(self.method)  # type: ignore[attr-defined]
+    TOOL: ClassVar[str] = ""
+    """Name of the program it needs, if it does."""
+    INSTALL: ClassVar[str] = ""
+    """How to get that."""
+    PLUG_IN: ClassVar[str] = ""
+    FORMAT: ClassVar[str] = "bin"
+
+    def plug_in(self) -> str:
+        """What to do when no device is found."""
+        return self.PLUG_IN
+
+    def format(self) -> str:
+        """Which file is written."""
+        return self.FORMAT
 
     def find_tool(self) -> str:
         """The program's path.
@@ -79,9 +84,9 @@ class Method(StrictModel):
         Raises:
             NotReadyError: it is not installed.
         """
-        found = shutil.which(self.tool) or shutil.which(self.tool, path=str(BESIDE_PYTHON))
+        found = shutil.which(self.TOOL) or shutil.which(self.TOOL, path=str(BESIDE_PYTHON))
         if found is None:
-            raise NotReadyError(f"{self.tool} is not installed ({self.install})")
+            raise NotReadyError(f"{self.TOOL} is not installed ({self.INSTALL})")
         return found
 
     @abstractmethod
@@ -107,10 +112,10 @@ class Pyocd(Method):
     method: Literal["pyocd"]
     target: Word
 
-    tool = "pyocd"
-    install = "pip install pyocd"
-    plug_in = "connect a debug probe by USB"
-    format = "hex"
+    TOOL = "pyocd"
+    INSTALL = "pip install pyocd"
+    PLUG_IN = "connect a debug probe by USB"
+    FORMAT = "hex"
 
     def devices(self) -> list[Device] | None:
         tool = self.find_tool()
@@ -153,22 +158,10 @@ class OpenOcd(Method):
     config: Annotated[list[Word], Field(min_length=1)]
     interface: Word = "interface/stlink.cfg"
 
-    tool = "openocd"
-    install = "apt install openocd, brew install open-ocd"
-    plug_in = "connect a debug probe by USB"
-    format = "elf"
-
-    ST_LINKS: ClassVar[tuple[str, ...]] = (
-        "3744",
-        "3748",
-        "374b",
-        "374d",
-        "374e",
-        "374f",
-        "3752",
-        "3753",
-        "3754",
-    )
+    TOOL = "openocd"
+    INSTALL = "apt install openocd, brew install open-ocd"
+    PLUG_IN = "connect a debug probe by USB"
+    FORMAT = "elf"
 
     def devices(self) -> list[Device] | None:
         self.find_tool()
@@ -185,9 +178,9 @@ class OpenOcd(Method):
         probe = next((p for p in usb_devices() or [] if device and device in (p.serial, p.id)), None)
         scripts = [(self._interface(probe) if probe else None) or self.interface, *self.config]
         options = [word for script in scripts for word in ("-f", script)]
-        # A serial number goes between interface and part. Old ST-Links have none that could be written down.
-        if probe and probe.serial.isprintable() and probe.serial.isalnum():
-            options[2:2] = ["-c", f"adapter serial {probe.serial}"]
+        serial = probe.serial if probe else device or ""
+        if serial.isascii() and serial.isalnum():  # old ST-Links have one that cannot be written down
+            options[2:2] = ["-c", f"adapter serial {serial}"]
         if "jlink" in scripts[0]:
             options[2:2] = ["-c", "transport select swd"]
         write = f"program {{{image.file('elf').as_posix()}}} verify reset exit"
@@ -195,7 +188,7 @@ class OpenOcd(Method):
 
     def _interface(self, probe: UsbDevice) -> str | None:
         """OpenOCD's script for a USB device; None when it is no debug probe."""
-        if probe.id in [f"0483:{product}" for product in self.ST_LINKS]:
+        if probe.id in [f"0483:{product}" for product in ST_LINKS]:
             return "interface/stlink.cfg"
         if "CMSIS-DAP" in probe.product:
             return "interface/cmsis-dap.cfg"
@@ -207,9 +200,9 @@ class Stm32flash(Method):
 
     method: Literal["stm32flash"]
 
-    tool = "stm32flash"
-    install = "apt install stm32flash, brew install stm32flash"
-    plug_in = "set BOOT0 high, reset, and name the serial port: PROBE=/dev/ttyUSB0"
+    TOOL = "stm32flash"
+    INSTALL = "apt install stm32flash, brew install stm32flash"
+    PLUG_IN = "set BOOT0 high, reset, and name the serial port: PROBE=/dev/ttyUSB0"
 
     def devices(self) -> list[Device] | None:
         self.find_tool()
@@ -229,9 +222,9 @@ class DfuUtil(Method):
     method: Literal["dfu-util"]
     usb: UsbId = "0483:df11"
 
-    tool = "dfu-util"
-    install = "apt install dfu-util, brew install dfu-util"
-    plug_in = "set BOOT0 high and connect the controller's own USB port"
+    TOOL = "dfu-util"
+    INSTALL = "apt install dfu-util, brew install dfu-util"
+    PLUG_IN = "set BOOT0 high and connect the controller's own USB port"
 
     def devices(self) -> list[Device] | None:
         self.find_tool()
@@ -254,10 +247,10 @@ class Picotool(Method):
     method: Literal["picotool"]
     usb: UsbId = "2e8a:0003"
 
-    tool = "picotool"
-    install = "https://github.com/raspberrypi/picotool; Debian 13: apt install picotool"
-    plug_in = "hold BOOTSEL while connecting the board by USB"
-    format = "uf2"
+    TOOL = "picotool"
+    INSTALL = "https://github.com/raspberrypi/picotool; Debian 13: apt install picotool"
+    PLUG_IN = "hold BOOTSEL while connecting the board by USB"
+    FORMAT = "uf2"
 
     def devices(self) -> list[Device] | None:
         self.find_tool()
@@ -286,14 +279,10 @@ class Drive(Method):
     start: Text = "connect the board by USB with its boot loader running"
     """How to make the drive appear."""
 
-    tool = ""
-
-    @property
-    def plug_in(self) -> str:  # type: ignore[override]
+    def plug_in(self) -> str:
         return f"{self.start}, and see that its drive is mounted"
 
-    @property
-    def format(self) -> str:  # type: ignore[override]
+    def format(self) -> str:
         return self.file
 
     def find_tool(self) -> str:
@@ -318,10 +307,10 @@ class Avrdude(Method):
     baud: Annotated[int, Field(ge=1, le=4_000_000)] = 115_200
     usb: list[UsbId]
 
-    tool = "avrdude"
-    install = "apt install avrdude, brew install avrdude"
-    plug_in = "connect the board by USB, or name its serial port: PROBE=/dev/ttyUSB0"
-    format = "hex"
+    TOOL = "avrdude"
+    INSTALL = "apt install avrdude, brew install avrdude"
+    PLUG_IN = "connect the board by USB, or name its serial port: PROBE=/dev/ttyUSB0"
+    FORMAT = "hex"
 
     def devices(self) -> list[Device] | None:
         self.find_tool()
@@ -342,9 +331,9 @@ class Bossac(Method):
     method: Literal["bossac"]
     usb: list[UsbId]
 
-    tool = "bossac"
-    install = "apt install bossa-cli, brew install bossa"
-    plug_in = "connect the board's programming port by USB, or name its serial port: PROBE=/dev/ttyACM0"
+    TOOL = "bossac"
+    INSTALL = "apt install bossa-cli, brew install bossa"
+    PLUG_IN = "connect the board's programming port by USB, or name its serial port: PROBE=/dev/ttyACM0"
 
     def devices(self) -> list[Device] | None:
         self.find_tool()

@@ -552,7 +552,7 @@ def test_the_real_tools_lack_nothing_but_the_device(bench, name, device):
 def test_the_real_openocd_has_the_scripts(name, tmp_path):
     text = (BOARDS / name / "board.toml").read_text()
     for method in flash_methods(load_board(name)) if "[[flash]]" in text else []:
-        if method.name == "openocd":
+        if method.method == "openocd":
             (step,) = method.steps("openocd", Image(tmp_path, START), None)
             command = [*shlex.split(str(step))[:-1], "echo fine; exit"]
             done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
