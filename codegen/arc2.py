@@ -111,7 +111,7 @@ class Arc2Bench:
         current_A = self._guarded("read", index, read)
         if not math.isfinite(current_A):
             raise UserError(f"ArC TWO: the reading of {self._cell(index)} is {current_A}")
-        # The sign of a current depends on the channel's parity in some versions: ArC2Control ignores it, too.
+        # Which sign a current has depends on how the library counts it: ArC2Control takes magnitudes, too.
         g_nS = abs(current_A / v_V) * 1e9
         p = self._params
         code = math.floor(g_nS / p.adc_full_scale_nS * (1 << p.adc_bits) + 0.5)

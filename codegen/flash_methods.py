@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -179,7 +180,7 @@ class OpenOcd(Method):
         scripts = [(self._interface(probe) if probe else None) or self.interface, *self.config]
         options = [word for script in scripts for word in ("-f", script)]
         serial = probe.serial if probe else device or ""
-        if serial.isascii() and serial.isalnum():  # old ST-Links have one that cannot be written down
+        if re.fullmatch(r"[A-Za-z0-9_-]+", serial):  # old ST-Links have one that cannot be written down
             options[2:2] = ["-c", f"adapter serial {serial}"]
         if "jlink" in scripts[0]:
             options[2:2] = ["-c", "transport select swd"]

@@ -227,6 +227,16 @@ def test_openocd_is_told_the_probe(bench, usb_id, product, interface, transport)
     assert bench.memory == CONTENT and "verified by OpenOCD" in done.output
 
 
+@pytest.mark.parametrize("options", [[], ["--probe", "066CFF"]])
+def test_where_usb_cannot_be_listed_the_tool_looks_itself(bench, options):
+    bench.methods("openocd")
+    bench.install("openocd")
+    bench.patch.setattr(codegen.flash_methods, "usb_devices", lambda: None)
+    assert bench.flash(*options).exit_code == 0
+    serial = ["-c", "adapter serial 066CFF"] if options else []
+    assert bench.log[0][1:-4] == ["-f", "interface/stlink.cfg", *serial]
+
+
 def test_dfu_util_writes_reads_back_and_compares(bench):
     bench.methods("dfu-util")
     bench.install("dfu-util")
@@ -409,6 +419,20 @@ def test_a_tool_that_hangs_is_stopped(bench):
     (bench.tools / "openocd").chmod(0o755)
     bench.patch.setattr(codegen.flash_steps, "TOOL_TIMEOUT_S", 0.2)
     assert bench.refusal() == "openocd was stopped: not done after 0.2 s"
+
+
+def test_ctrl_c_says_that_the_board_may_hold_half_a_firmware(bench):
+    bench.methods("openocd")
+    bench.install("openocd")
+    bench.plug("0483:374b", "066CFF", "STM32 STLink")
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    bench.patch.setattr(codegen.flash_steps.subprocess, "run", interrupted)
+    done = bench.flash()
+    assert done.exit_code == 130
+    assert done.stderr.splitlines()[-1].endswith("the board has no whole firmware: flash again")
 
 
 # --- dry runs and builds -----------------------------------------------------------------------------------
