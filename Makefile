@@ -22,7 +22,7 @@ PAPER_SEEDS ?= 5
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help firmware elf verify report paper ranges front readme test lint format bench calibrate clean distclean FORCE
+.PHONY: help firmware elf flash verify report paper ranges front readme test lint format bench calibrate clean distclean FORCE
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -101,6 +101,10 @@ $(BUILD)/results.json: $(BUILD)/evaluation.json $(BUILD)/cosimulation.json $(BUI
 # --- what is flashed --------------------------------------------------------------------------------------
 elf: $(FIRMWARE)/manifest.json ## what is flashed on BOARD: ELF, HEX, BIN, map and sizes in build/elf/BOARD
 	$(PY) -m codegen elf $(FIRMWARE) --board $(BOARD) -o $(BUILD)/elf/$(BOARD)
+
+flash: $(if $(DRY_RUN),$(READY),$(FIRMWARE)/manifest.json) ## write it to the BOARD and verify, through PROBE where there are several
+	@$(PY) -m codegen flash --board $(BOARD) --firmware $(FIRMWARE) --elf $(BUILD)/elf/$(BOARD) \
+	    $(if $(PROBE),--probe '$(PROBE)') $(if $(METHOD),--method $(METHOD)) $(if $(DRY_RUN),--dry-run)
 
 # --- proof and checks -------------------------------------------------------------------------------------
 verify: $(FIRMWARE)/manifest.json ## compare C and integer reference on all 16.7 million pairs of 12-bit codes

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import click
 
+from codegen.arc2_verb import arctwo
 from codegen.bench_verb import bench
 from codegen.boards import load_board
 from codegen.build import host_library
 from codegen.cosim_verbs import cosim, demo
 from codegen.firmware import load_firmware, make_firmware, manifest_sha256
+from codegen.flash_verb import flash
 from codegen.fuzz import fuzz as fuzz_protocol
 from codegen.host import HostLibrary
 from codegen.instrument_verbs import instrument
@@ -127,8 +129,10 @@ main.add_command(demo)
 main.add_command(boards)
 main.add_command(elf)
 main.add_command(emulate)
+main.add_command(flash)
 main.add_command(instrument)
 main.add_command(bench)
+main.add_command(arctwo)
 
 if __name__ == "__main__":
     run(main, "codegen")

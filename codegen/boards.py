@@ -208,6 +208,7 @@ def read_board(path: Path) -> Board:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a TOML file: {error}") from None
+    fields.pop("flash", None)  # how it is flashed is no part of what is compiled: codegen.flash reads that
     return board_from_fields(fields, path)
 
 

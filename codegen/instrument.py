@@ -11,24 +11,39 @@ import socket
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Protocol
 
 from codegen.build import host_library
 from codegen.firmware import load_firmware
 from codegen.host import load_library
 from firmware_templates import HOST
-from sim.bench import Bench
 from sim.closed_loop import draw_trials
 from sim.errors import UserError
 from sim.noise import NoisePreset
+from sim.units import Ints
 
 CHUNK = 4096
 SIDE_HIGHEST = 2**16
 
 
+class Cells(Protocol):
+    """What an instrument reads and pulses: a `sim.bench.Bench`, or cells that are really there."""
+
+    def __len__(self) -> int: ...
+
+    def read_codes(self, index: int) -> Ints:
+        """ADC code of one reading, (1,)."""
+        ...
+
+    def pulse(self, v_uV: int, ticks: int, index: int) -> Ints:
+        """Give one pulse; the ticks given, (1,)."""
+        ...
+
+
 class Instrument:
     """One board with an array of rows x columns; cell (row, column) is device `row * columns + column` of the bench."""
 
-    def __init__(self, library: Path, bench: Bench, columns: int) -> None:
+    def __init__(self, library: Path, bench: Cells, columns: int) -> None:
         """Start the firmware in `library`, a host library, on `bench`.
 
         Raises:
