@@ -33,6 +33,7 @@ from sim.units import Floats, Ints
 FORMAT = "ouroboros-responses-1"
 DIRECTIONS = (1, -1)
 """SET, RESET: the first axis of the conductances."""
+EVEN, ENDS = "even", "ends"
 _FIRST_DEVICE = 1 << 31  # random streams that no data set and no evaluation uses
 CHUNK_STEPS = 500_000_000  # device-steps between two files to resume from: several seconds
 
@@ -44,7 +45,9 @@ class ResponseParams:
     """Everything that determines the responses. By default they are those for the floor and for training.
 
     Attributes:
-        starts: start conductances, at the midpoints of as many equal parts of the window.
+        starts: start conductances.
+        spacing: of the starts: "even", at the midpoints of as many equal parts of the window, so that their mean is
+            that over the window; or "ends", denser towards its ends (Chebyshev's nodes), where responses change most.
         devices: per start and direction.
         longest_pulse_s: where the records end.
         points_per_decade: of time; with 24 a best time is at most 5 % off, nothing beside the noise of `ouroboros`.
@@ -60,10 +63,13 @@ class ResponseParams:
     longest_pulse_s: float = 1e-3
     points_per_decade: int = 24
     device_model: str = jart_fit.NAME
+    spacing: str = EVEN
 
     def __post_init__(self) -> None:
         """Refuse models, counts, voltages and times that cannot be simulated."""
         load_model(self.device_model)
+        if self.spacing not in (EVEN, ENDS):
+            raise UserError(f"spacing of starts = {self.spacing}: choose {EVEN} or {ENDS}")
         require_in_range("start conductances", self.starts, 2, 10_000, "")
         require_in_range("devices per start", self.devices, 2, 100_000, "")
         require_in_range("points per decade", self.points_per_decade, 1, 1000, "")
@@ -87,8 +93,11 @@ class ResponseParams:
     def as_json(self) -> str:
         """Stable JSON of all parameters."""
         model_params = asdict(self.model.params)  # type: ignore[call-overload]
+        fields_of_self = asdict(self)
+        if self.spacing == EVEN:  # files from before there was a choice have no such entry
+            del fields_of_self["spacing"]
         values = {
-            **asdict(self),
+            **fields_of_self,
             "noise": self.noise.model_dump(),
             "model_params": model_params,
             "dt_s": DT_S,
@@ -112,7 +121,10 @@ class ResponseParams:
     def g_start_S(self) -> Floats:
         """The start conductances [S], (starts,)."""
         low, high = self.window_S()
-        return np.asarray(low + (high - low) * (np.arange(self.starts) + 0.5) / self.starts)
+        share = (np.arange(self.starts) + 0.5) / self.starts
+        if self.spacing == ENDS:
+            share = 0.5 - 0.5 * np.cos(np.pi * share)
+        return np.asarray(low + (high - low) * share)
 
     def steps(self) -> Ints:
         """Numbers of 10 ns steps after which conductances are recorded, ascending from 1."""

@@ -20,7 +20,7 @@ from train.evaluate import EVALUATION_SEED
 from train.front import BUDGETS_S, Front, draw, measure_front, text_table
 from train.kept import unless_kept
 from train.recipes import VOLTAGE, ExpectedRecipe, describe, shortened
-from train.responses import ResponseParams
+from train.responses import ENDS, ResponseParams
 from train.sidecar import code_sha256, versions
 from train.voltage import VoltageRange, record_levels, steps_to_record, train_voltage
 
@@ -64,7 +64,7 @@ def voltage(
     if output.suffix != ".onnx":
         raise UserError(f"{output}: the network file must be called NAME.onnx")
     voltages = replace(VoltageRange(), levels=levels)
-    base = ResponseParams(starts=starts, devices=devices, seed=seed, noise=load_preset(noise))
+    base = ResponseParams(starts=starts, devices=devices, seed=seed, noise=load_preset(noise), spacing=ENDS)
     recipe = shortened(VOLTAGE, divide_epochs)
     assert isinstance(recipe, ExpectedRecipe)
     made_from = {

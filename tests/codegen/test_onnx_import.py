@@ -190,6 +190,9 @@ def test_stored_elsewhere_integer_and_damaged_weights(networks, tmp_path):
 
 def test_inputs_outputs_and_sizes(networks, tmp_path):
     model = networks.model(networks.layers((3, 4, 1)), networks.metadata())
+    with pytest.raises(UserError, match=r"'x' must have shape \(N, 2\), not \(N, 3\)"):
+        load_network(save(tmp_path, model))
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 2
     with pytest.raises(UserError, match="layer 1 takes 3 values where 2 arrive"):
         load_network(save(tmp_path, model))
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 3

@@ -34,8 +34,8 @@ def test_predictions_stay_close_to_the_float_network(networks, tmp_path, encodin
     generator = np.random.default_rng(seed)
     codes = generator.integers(591, 3495, size=(2, 20_000))
     start, target = codes * 160
-    y = fold(network, BOARD).output(start, target - start)
-    acc = ReferencePredictor(model).accumulators(start, target - start)
+    y = fold(network, BOARD).output([start, target - start])
+    acc = ReferencePredictor(model).accumulators([start, target - start])
     error = np.ldexp(acc.astype(float), -model.layers[-1].accumulator_bits[0]) - y
     # Untrained networks use a small part of the range their weights span, and so of the accumulators.
     assert np.abs(error).max() < 5e-4 * np.abs(y).max()
@@ -79,7 +79,7 @@ def test_any_network_gets_accumulators_that_cannot_overflow(
         return
     generator = np.random.default_rng(seed)
     start, target = generator.integers(*WINDOW, size=(2, 500), endpoint=True)
-    x = quantise_inputs(model.inputs, start, target - start).astype(np.int64)
+    x = quantise_inputs(model.inputs, [start, target - start]).astype(np.int64)
     for layer, bounds in zip([layer.arrays() for layer in model.layers], model.accumulators, strict=True):
         acc = x @ layer.weights.T + layer.bias
         assert (bounds.lowest >= -INT32_MAX).all() and (bounds.highest <= INT32_MAX).all()
@@ -110,7 +110,7 @@ def test_more_than_the_calibration_saw_saturates(networks, tmp_path):
     pairs = grid_pairs(300_000, 300_100)
     _, model = quantized(networks.write(tmp_path / "net.onnx", networks.layers(spread=3)), pairs)
     outputs = ReferencePredictor(model).activations(
-        np.array([94_450, 559_300]), np.array([464_850, -464_850])
+        [np.array([94_450, 559_300]), np.array([464_850, -464_850])]
     )
     assert max(y.max() for y in outputs[:-1]) == 32767
 

@@ -126,7 +126,7 @@ def test_kernels_in_assembly_saturate(networks, relu: tuple[bool, bool], core: s
     (folder / "quantized_model.json").write_text(model.to_json(), encoding="utf-8")
 
     start, target = sample(model, 50, 1)
-    hidden = ReferencePredictor(model).activations(start[-50:], (target - start)[-50:])[:-1]
+    hidden = ReferencePredictor(model).activations([start[-50:], (target - start)[-50:]])[:-1]
     for layer, values in zip(model.layers, hidden, strict=False):
         assert values.max() == 32767 and values.min() == (0 if layer.relu else -32768)
     assert len(np.unique(ReferencePredictor(model).predict_batch(start, target).ticks)) > 40
