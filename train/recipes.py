@@ -85,7 +85,11 @@ LOGARITHMIC = (
 EXPECTED = ExpectedRecipe("log_expected", Schedule(epochs=120, rate=1e-2, batch=256))
 # The pulse voltage as a third input (train.voltage); needs responses at several voltages, hence not among all.
 VOLTAGE = ExpectedRecipe(
-    "log_voltage", Schedule(epochs=120, rate=1e-2, batch=256), VOLTAGE_SCALING, sizes=(3, *PAPER_SIZES[1:])
+    "log_voltage",
+    Schedule(epochs=300, rate=1e-2, batch=256),
+    VOLTAGE_SCALING,
+    targets=64,
+    sizes=(3, *PAPER_SIZES[1:]),
 )
 ALL_RECIPES: tuple[Recipe, ...] = (PAPER[0], LOGARITHMIC[0], PAPER[1], LOGARITHMIC[1], EXPECTED, PAPER[2])
 
