@@ -64,7 +64,7 @@ def build_elf(
             compiler,
             load_core(board.target.cpu),
             _sources(firmware, family),
-            [firmware_folder / "src", TARGETS],
+            [firmware_folder / "src", TARGETS, family],
             script,
             elf,
         )
