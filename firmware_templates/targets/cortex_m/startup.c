@@ -1,6 +1,8 @@
 /* Reset of a Cortex-M: memory as C expects it, then main(). A fault or an interrupt nobody wants ends in a reset. */
 #include <stdint.h>
 
+#include "target_systick.h"
+
 extern uint32_t target_stack_top[], target_data_load[], target_data_begin[], target_data_end[], target_bss_begin[],
     target_bss_end[];
 int main(void);
@@ -14,6 +16,11 @@ __attribute__((noreturn)) static void target_fault(void)
     AIRCR = AIRCR_RESET;
     for (;;) {
     }
+}
+
+__attribute__((weak)) void target_systick(void)
+{
+    target_fault();
 }
 
 __attribute__((noreturn)) void target_reset(void)
@@ -31,7 +38,7 @@ __attribute__((noreturn)) void target_reset(void)
     target_fault();
 }
 
-/* The stack's top and the fifteen exceptions of the core; no peripheral interrupt is ever enabled. */
+/* The stack's top and the fifteen exceptions of the core, SysTick last; no peripheral interrupt is ever enabled. */
 typedef union {
     uint32_t *stack;
     void (*handler)(void);
@@ -41,5 +48,5 @@ __attribute__((section(".vectors"), used)) static const target_vector_t vectors[
     {.stack = target_stack_top}, {.handler = target_reset}, {.handler = target_fault}, {.handler = target_fault},
     {.handler = target_fault},   {.handler = target_fault}, {.handler = target_fault}, {.stack = (uint32_t *)0},
     {.stack = (uint32_t *)0},    {.stack = (uint32_t *)0},  {.stack = (uint32_t *)0},  {.handler = target_fault},
-    {.handler = target_fault},   {.stack = (uint32_t *)0},  {.handler = target_fault}, {.handler = target_fault},
+    {.handler = target_fault},   {.stack = (uint32_t *)0},  {.handler = target_fault}, {.handler = target_systick},
 };

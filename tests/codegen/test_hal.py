@@ -1,0 +1,134 @@
+"""The boards' own functions, as compiled for their cores, against peripherals that answer anything at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import unicorn
+from unicorn import arm_const
+
+from codegen.boards import load_board
+from codegen.core_emulator import read_image
+from codegen.cross import find_cross_compilers
+from codegen.firmware import make_firmware
+from codegen.target import build_elf, buildable_boards
+
+pytestmark = pytest.mark.skipif(
+    not find_cross_compilers(), reason="no cross compiler: scripts/targets.sh installs one"
+)
+CORTEX_M = [name for name in buildable_boards() if load_board(name).target.startup == "cortex_m"]
+STOP = 0x0FFF_0000
+MOST_INSTRUCTIONS = 5_000_000  # of board_init, which waits for clocks; everything else returns at once
+AT_ONCE = 50_000
+SCRATCH = 0x800  # below the stack's top: for results
+
+
+class Bench:
+    """A board's firmware on an emulated core; reads of peripherals are answered by `answer(address)`."""
+
+    def __init__(self, elf: Path, board: str, answer: Any) -> None:
+        target, image = load_board(board).target, read_image(elf)
+        self.uc: Any = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
+        self.uc.ctl_set_cpu_model(arm_const.UC_CPU_ARM_CORTEX_M4)  # runs what the smaller ones run
+        self.symbols, self.writes = image.symbols, list[tuple[int, int]]()
+        self.ram_end = target.ram_origin + target.ram_bytes
+        self.uc.mem_map(target.flash_origin & ~0xFFF, -(-target.flash_bytes // 0x1000) * 0x1000)
+        self.uc.mem_map(target.ram_origin, target.ram_bytes)
+        self.uc.mem_map(STOP, 0x1000)
+        for first, size in ((0x4000_0000, 0x2000_0000), (0xD000_0000, 0x1000_0000), (0xE000_0000, 0x10_0000)):
+            self.uc.mmio_map(
+                first,
+                size,
+                lambda _uc, offset, _size, base: answer(base + offset) & 0xFFFFFFFF,
+                first,
+                lambda _uc, offset, _size, value, base: self.writes.append((base + offset, value)),
+                first,
+            )
+        for address, content in image.segments:
+            self.uc.mem_write(address, content)
+
+    def call(self, name: str, *arguments: int, most: int = AT_ONCE) -> int:
+        """Call a function; it must return within `most` instructions."""
+        for k, value in enumerate(arguments):
+            self.uc.reg_write(arm_const.UC_ARM_REG_R0 + k, value & 0xFFFFFFFF)
+        self.uc.reg_write(arm_const.UC_ARM_REG_SP, self.ram_end - 2 * SCRATCH)
+        self.uc.reg_write(arm_const.UC_ARM_REG_LR, STOP | 1)
+        self.uc.emu_start(self.symbols[name] | 1, STOP, count=most)
+        assert self.uc.reg_read(arm_const.UC_ARM_REG_PC) == STOP, f"{name} does not return"
+        return int(self.uc.reg_read(arm_const.UC_ARM_REG_R0))
+
+
+@pytest.fixture(scope="module", params=CORTEX_M)
+def flashed(request, networks, tmp_path_factory) -> tuple[str, Path]:
+    """A board and its ELF."""
+    folder = tmp_path_factory.mktemp("hal")
+    network = networks.write(folder / "net.onnx", networks.layers((2, 4, 1)), "log10_s")
+    make_firmware(network, load_board(request.param), folder / "firmware", None, force=False)
+    return request.param, build_elf(folder / "firmware", folder / "elf").elf
+
+
+@pytest.mark.parametrize("kind", ["zeros", "ones", "noise"])
+def test_every_function_returns_whatever_the_peripherals_answer(flashed, kind):
+    board, elf = flashed
+    noise = np.random.default_rng(1)
+    answers = {"zeros": lambda _: 0, "ones": lambda _: -1, "noise": lambda _: int(noise.integers(2**32))}
+    bench = Bench(elf, board, answers[kind])
+    result = bench.ram_end - SCRATCH
+    bench.call("board_init", most=MOST_INSTRUCTIONS)
+    for _ in range(3):
+        bench.call("board_watchdog_kick")
+        bench.call("board_select", 1, 2)
+        bench.call("board_set_v", -342_000)
+        bench.call("board_settle_start", 10)
+        assert bench.call("board_settle_poll") & 0xFF in (0, 1, 2)
+        bench.call("board_read_start", 200_000, 2)
+        assert bench.call("board_read_poll", result) & 0xFF in (0, 1, 2)
+        bench.call("board_pulse_start", 1, load_board(board).timer.min_ticks)
+        assert bench.call("board_pulse_poll", result) & 0xFF in (0, 1, 2)
+        for line in (0, 1):
+            assert bench.call("board_line_receive", line, result) & 0xFF in (0, 1)
+            assert bench.call("board_line_send", line, 65) & 0xFF in (0, 1)
+        bench.call("board_safe")
+
+
+def test_a_cell_outside_the_array_is_not_selected(flashed):
+    board, elf = flashed
+    bench = Bench(elf, board, lambda _: -1)
+    bench.call("board_init", most=MOST_INSTRUCTIONS)
+    assert bench.call("board_select", 63, 63) & 0xFF == 1
+    assert [bench.call("board_select", *cell) & 0xFF for cell in ((64, 0), (0, 64))] == [0, 0]
+
+
+def test_a_voltage_set_is_a_whole_number_of_the_dac_s_steps(flashed):
+    board, elf = flashed
+    bench = Bench(elf, board, lambda _: -1)
+    bench.call("board_init", most=MOST_INSTRUCTIONS)
+    params = load_board(board).bench_params()
+    for v_uV in (-342_000, 706_500, 0):
+        given_uV = np.int32(np.uint32(bench.call("board_set_v", v_uV)))
+        assert given_uV == params.dac_uV(v_uV) and given_uV % params.dac_lsb_uV == 0
+
+
+@pytest.mark.parametrize(("late_cycles", "ticks_given"), [(12, 100), (20, 100), (38, 101), (2475, 198)])
+@pytest.mark.parametrize("flashed", ["mps2-an500"], indirect=True)
+def test_a_pulse_that_an_interrupt_ends_tells_its_measured_length(flashed, late_cycles, ticks_given):
+    """SysTick interrupts one tick of 25 cycles early; the handler waits for the end, or comes late and says so."""
+    counter, top = 0xE000_E018, 0xE000_E014
+    since_interrupt = iter(range(late_cycles, 10**6, 3))  # cycles, at each look
+
+    def answer(address: int) -> int:
+        reload = dict(bench.writes).get(top, 0)
+        return {counter: lambda: reload - next(since_interrupt), top: lambda: reload}.get(
+            address, lambda: 0
+        )()
+
+    bench = Bench(flashed[1], flashed[0], answer)
+    result = bench.ram_end - SCRATCH
+    bench.call("board_pulse_start", -1, 100)
+    assert bench.call("board_pulse_poll", result) & 0xFF == 0
+    bench.call("target_systick")
+    assert bench.call("board_pulse_poll", result) & 0xFF == 1
+    assert int.from_bytes(bench.uc.mem_read(result, 4), "little") == ticks_given
