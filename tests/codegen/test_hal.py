@@ -132,3 +132,45 @@ def test_a_pulse_that_an_interrupt_ends_tells_its_measured_length(flashed, late_
     bench.call("target_systick")
     assert bench.call("board_pulse_poll", result) & 0xFF == 1
     assert int.from_bytes(bench.uc.mem_read(result, 4), "little") == ticks_given
+
+
+@pytest.mark.parametrize("flashed", ["microbit"], indirect=True)
+def test_host_and_bench_share_a_serial_line_byte_by_byte(flashed):
+    """Bytes of the bench link have bit 7 set; a host that fills the line does not keep the bench waiting."""
+    ready, received, sent = 0x4000_2108, 0x4000_2518, 0x4000_251C
+    waiting: list[int] = []
+    answers = {ready: lambda: int(bool(waiting)), received: lambda: waiting.pop(0)}
+    bench = Bench(flashed[1], flashed[0], lambda address: answers.get(address, lambda: 1)())
+    result = bench.ram_end - SCRATCH
+
+    def receive(line: int) -> str:
+        taken = ""
+        for _ in range(300):
+            if bench.call("board_line_receive", line, result) & 0xFF:
+                taken += chr(bench.uc.mem_read(result, 1)[0])
+        return taken
+
+    waiting += [
+        byte for pair in zip(b"*IDN?\n", b"LINK\n!", strict=True) for byte in (pair[0], pair[1] | 0x80)
+    ]
+    assert receive(0) == "*IDN?\n" and receive(1) == "LINK\n!"
+    waiting += [*b"x" * 70, *(byte | 0x80 for byte in b"160000,0\n")]
+    assert receive(1) == "160000,0\n" and receive(0) == "x" * 64
+    assert bench.call("board_line_send", 0, ord("A")) & bench.call("board_line_send", 1, ord("A")) & 0xFF == 1
+    assert [value for address, value in bench.writes if address == sent] == [0x41, 0xC1]
+
+
+@pytest.mark.parametrize("flashed", ["microbit"], indirect=True)
+def test_a_pulse_lasts_from_one_compare_event_to_the_other_and_its_pin_is_read_back(flashed):
+    begin, end, pins = 0x4000_8540, 0x4000_8544, 0x5000_0510
+    level = 0
+    bench = Bench(flashed[1], flashed[0], lambda address: level if address == pins else 1)
+    result = bench.ram_end - SCRATCH
+    bench.call("board_pulse_start", 1, 123_456)
+    written = dict(bench.writes)
+    assert written[end] - written[begin] == 123_456
+    assert bench.call("board_pulse_poll", result) & 0xFF == 1
+    assert int.from_bytes(bench.uc.mem_read(result, 4), "little") == 123_456
+    level = 1 << 3  # the pulse's pin has stayed high
+    bench.call("board_pulse_start", 1, 123_456)
+    assert bench.call("board_pulse_poll", result) & 0xFF == 2

@@ -51,7 +51,7 @@
 #define SSP_CR0(base) REGISTER((base) + 0x00U)
 #define SSP_CR1(base) REGISTER((base) + 0x04U)
 #define SSP_DR(base) REGISTER((base) + 0x08U)
-#define SSP_SR(base) REGISTER((base) + 0x0CU)
+#define SSP_SR(base) ((base) + 0x0CU)
 #define SSP_CPSR(base) REGISTER((base) + 0x10U)
 #define SYST_CSR REGISTER(0xE000E010U)
 #define SYST_RVR REGISTER(0xE000E014U)
@@ -98,13 +98,11 @@ static void switch_pins(uint32_t pins, bool on)
 static bool transfer(uint32_t ssp, uint32_t word, uint32_t *received)
 {
     SSP_DR(ssp) = word;
-    for (uint32_t i = 0U; i < 1000U; i++) {
-        if ((SSP_SR(ssp) & SSP_RECEIVED) != 0U) {
-            *received = SSP_DR(ssp);
-            return true;
-        }
+    if (!wait_for_bits(SSP_SR(ssp), SSP_RECEIVED, true, LOOKS_AT_A_BUS)) {
+        return false;
     }
-    return false;
+    *received = SSP_DR(ssp);
+    return true;
 }
 
 static bool set_dac(uint32_t channel, uint32_t code)

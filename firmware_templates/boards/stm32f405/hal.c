@@ -43,12 +43,12 @@
 static void start_clocks(void)
 {
     REGISTER(RCC_CR) |= 0x00010000U; /* 8 MHz crystal */
-    (void)wait_for_bits(RCC_CR, 0x00020000U, true);
+    (void)wait_for_bits(RCC_CR, 0x00020000U, true, LOOKS_AT_A_CLOCK);
     FLASH_ACR = 0x705U;              /* caches, prefetch, 5 wait states */
     RCC_PLLCFGR = 0x07405408U;       /* 8 MHz / 8 * 336 / 2 = 168 MHz */
     RCC_CFGR = 0x00009400U;          /* APB1 42 MHz, APB2 84 MHz; their timers 84 and 168 MHz */
     REGISTER(RCC_CR) |= 0x01000000U; /* PLL */
-    is_clock_right = wait_for_bits(RCC_CR, 0x02020000U, true);
+    is_clock_right = wait_for_bits(RCC_CR, 0x02020000U, true, LOOKS_AT_A_CLOCK);
     RCC_CFGR |= 0x2U;           /* run from it */
     RCC_APB1ENR |= 0x20020001U; /* TIM2, USART2, DAC */
     RCC_APB2ENR |= 0x110U;      /* USART1, ADC1 */

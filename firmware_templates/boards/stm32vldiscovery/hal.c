@@ -45,10 +45,10 @@
 static void start_clocks(void)
 {
     REGISTER(RCC_CR) |= 0x00010000U; /* 8 MHz crystal */
-    (void)wait_for_bits(RCC_CR, 0x00020000U, true);
+    (void)wait_for_bits(RCC_CR, 0x00020000U, true, LOOKS_AT_A_CLOCK);
     RCC_CFGR = 0x00050000U;          /* 8 MHz * 3 = 24 MHz for everything, ADC 12 MHz */
     REGISTER(RCC_CR) |= 0x01000000U; /* PLL */
-    is_clock_right = wait_for_bits(RCC_CR, 0x02020000U, true);
+    is_clock_right = wait_for_bits(RCC_CR, 0x02020000U, true, LOOKS_AT_A_CLOCK);
     RCC_CFGR |= 0x2U;          /* run from it */
     RCC_APB1ENR = 0x20020002U; /* TIM3, USART2, DAC */
     start_cycle_counter();
@@ -63,9 +63,9 @@ static void start_adc(void)
         (void)ADC_SR(ADC1);
     }
     REGISTER(ADC1_CR2) = ADC_ON | ADC_RSTCAL;
-    (void)wait_for_bits(ADC1_CR2, ADC_RSTCAL, false);
+    (void)wait_for_bits(ADC1_CR2, ADC_RSTCAL, false, LOOKS_AT_A_CLOCK);
     REGISTER(ADC1_CR2) = ADC_ON | ADC_CAL;
-    (void)wait_for_bits(ADC1_CR2, ADC_CAL, false);
+    (void)wait_for_bits(ADC1_CR2, ADC_CAL, false, LOOKS_AT_A_CLOCK);
 }
 
 void board_init(void)

@@ -7,12 +7,15 @@
 
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 
-/* Looks at the register until all of `bits` are `on`, at most 100,000 times; whether they are. */
-static inline bool wait_for_bits(uint32_t address, uint32_t bits, bool on)
+#define LOOKS_AT_A_CLOCK 100000U /* milliseconds, while it starts */
+#define LOOKS_AT_A_BUS 1000U     /* some hundred microseconds at the least: a few bytes on SPI or I2C */
+
+/* Looks at the register until all of `bits` are `on`, at most `looks` times; whether they are. */
+static inline bool wait_for_bits(uint32_t address, uint32_t bits, bool on, uint32_t looks)
 {
     const uint32_t wanted = on ? bits : 0U;
 
-    for (uint32_t i = 0U; i < 100000U; i++) {
+    for (uint32_t i = 0U; i < looks; i++) {
         if ((REGISTER(address) & bits) == wanted) {
             return true;
         }
