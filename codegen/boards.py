@@ -108,6 +108,8 @@ class Target(StrictModel):
     """QEMU's name of the machine."""
     serial_lines: Literal[1, 2] = 2
     """1: the bench link shares the host's line (`firmware_templates/targets/ouro_shared_line.h`)."""
+    uf2_family: Address | None = None
+    """The chip in UF2 files, where its boot ROM takes them."""
 
 
 class Board(StrictModel):

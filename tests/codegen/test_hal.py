@@ -20,6 +20,12 @@ pytestmark = pytest.mark.skipif(
     not find_cross_compilers(), reason="no cross compiler: scripts/targets.sh installs one"
 )
 CORTEX_M = [name for name in buildable_boards() if load_board(name).target.startup == "cortex_m"]
+PERIPHERALS = (  # first address, size; the first are an RP2040's flash controller, the fourth its pins
+    (0x1800_0000, 0x1000),
+    (0x4000_0000, 0x2000_0000),
+    (0xE000_0000, 0x10_0000),
+    (0xD000_0000, 0x1000_0000),
+)
 STOP = 0x0FFF_0000
 MOST_INSTRUCTIONS = 5_000_000  # of board_init, which waits for clocks; everything else returns at once
 AT_ONCE = 50_000
@@ -38,7 +44,7 @@ class Bench:
         self.uc.mem_map(target.flash_origin & ~0xFFF, -(-target.flash_bytes // 0x1000) * 0x1000)
         self.uc.mem_map(target.ram_origin, target.ram_bytes)
         self.uc.mem_map(STOP, 0x1000)
-        for first, size in ((0x4000_0000, 0x2000_0000), (0xD000_0000, 0x1000_0000), (0xE000_0000, 0x10_0000)):
+        for first, size in PERIPHERALS:
             self.uc.mmio_map(
                 first,
                 size,
@@ -174,3 +180,60 @@ def test_a_pulse_lasts_from_one_compare_event_to_the_other_and_its_pin_is_read_b
     level = 1 << 3  # the pulse's pin has stayed high
     bench.call("board_pulse_start", 1, 123_456)
     assert bench.call("board_pulse_poll", result) & 0xFF == 2
+
+
+class Pio:
+    """An RP2040's state machine as far as our program goes (datasheet 3.4): the pin's level, period by period."""
+
+    def __init__(self, program: list[int]) -> None:
+        self.program, self.levels = program, list[int]()
+
+    def run(self, word: int) -> list[int]:
+        """The levels from the first instruction to the last."""
+        at = x = osr = level = 0
+        self.levels = []
+        while at < len(self.program):
+            instruction = self.program[at]
+            kind, operand = instruction >> 13, instruction & 0x1F
+            assert instruction & 0x1F00 == 0, "no delays"
+            at += 1
+            if instruction == 0x80A0:  # pull block
+                osr = word
+            elif instruction == 0xA027:  # mov x, osr
+                x = osr
+            elif kind == 0 and instruction >> 5 & 7 == 2:  # jmp x--
+                at, x = (operand, x - 1) if x else (at, 0xFFFFFFFF)
+            elif kind == 7 and instruction >> 5 & 7 == 0:  # set pins
+                level = operand
+            else:
+                assert instruction == 0xC000, "irq set 0"
+            self.levels.append(level)
+        return self.levels
+
+
+@pytest.mark.parametrize("ticks", [2, 3, 100, 12_345])
+@pytest.mark.parametrize("flashed", ["rp2040"], indirect=True)
+def test_the_pio_program_keeps_the_pin_high_for_exactly_the_ticks_commanded(flashed, ticks):
+    memory, queue, wrap, divider = 0x5020_0048, 0x5020_0010, 0x5020_00CC, 0x5020_00C8
+    bench = Bench(flashed[1], flashed[0], lambda _: -1)
+    bench.call("board_init", most=MOST_INSTRUCTIONS)
+    written = dict(bench.writes)
+    length = (written[wrap] >> 12 & 0x1F) + 1
+    bench.call("board_pulse_start", 1, ticks)
+    assert written[divider] == 0x10000, "a tick is a clock period"
+    levels = Pio([written[memory + 4 * k] for k in range(length)]).run(dict(bench.writes)[queue])
+    assert sum(levels) == ticks and levels[-1] == 0
+    assert "".join(map(str, levels)).strip("0") == "1" * ticks, "one pulse"
+
+
+@pytest.mark.parametrize("flashed", ["rp2040"], indirect=True)
+def test_the_second_stage_maps_the_flash_and_starts_the_firmware_from_wherever_it_was_copied_to(flashed):
+    ssi_enable, vtor, copy = 0x1800_0008, 0xE000_ED08, 0x2003_0000
+    bench = Bench(flashed[1], flashed[0], lambda _: 0)
+    bench.uc.mem_write(copy, bytes(bench.uc.mem_read(0x1000_0000, 256)))
+    reset = bench.symbols["target_reset"] & ~1
+    bench.uc.emu_start(copy | 1, reset, count=100)
+    assert bench.uc.reg_read(arm_const.UC_ARM_REG_PC) == reset
+    assert bench.uc.reg_read(arm_const.UC_ARM_REG_MSP) == bench.ram_end
+    assert [value for address, value in bench.writes if address == ssi_enable] == [0, 1]
+    assert dict(bench.writes)[vtor] == bench.symbols["vectors"] == 0x1000_0100

@@ -21,8 +21,9 @@
 
 #include "mcp4822.h"
 #include "ouro_parts.h"
+#include "pl022.h"
 #include "registers.h"
-#include "target_systick.h"
+#include "target_hooks.h"
 
 #define TIMER0_CTRL REGISTER(0x40000000U)
 #define TIMER0_VALUE REGISTER(0x40000004U)
@@ -48,23 +49,14 @@
 #define GPIO_HIGH_BYTE(base, pins) REGISTER((base) + 0x800U + (4U * ((pins) >> 8U))) /* the same of pins 8 - 15 */
 #define ADC_SSP 0x40025000U
 #define DAC_SSP 0x40026000U
-#define SSP_CR0(base) REGISTER((base) + 0x00U)
-#define SSP_CR1(base) REGISTER((base) + 0x04U)
-#define SSP_DR(base) REGISTER((base) + 0x08U)
-#define SSP_SR(base) ((base) + 0x0CU)
-#define SSP_CPSR(base) REGISTER((base) + 0x10U)
 #define SYST_CSR REGISTER(0xE000E010U)
 #define SYST_RVR REGISTER(0xE000E014U)
 #define SYST_CVR REGISTER(0xE000E018U)
 
 #define UART_TX_FULL 0x1U
 #define UART_RX_FULL 0x2U
-#define UART_ON 0x3U      /* transmitter, receiver */
-#define UART_DIVIDER 217U /* 25 MHz / 115200 */
-#define SSP_MODE_0 0x0FU  /* 16 bits, Motorola, clock low at rest */
-#define SSP_MODE_2 0x4FU  /* the same, clock high at rest: AD7490 changes its output after the falling edge */
-#define SSP_ON 0x2U
-#define SSP_RECEIVED 0x4U
+#define UART_ON 0x3U           /* transmitter, receiver */
+#define UART_DIVIDER 217U      /* 25 MHz / 115200 */
 #define AD7490_CONTROL 0x8330U /* write, channel 0, normal power, 0 V to reference, straight binary */
 #define SET_PIN 0x04U
 #define RESET_PIN 0x08U
@@ -94,23 +86,12 @@ static void switch_pins(uint32_t pins, bool on)
     GPIO_LOW_BYTE(GPIO0, pins) = on ? pins : 0U;
 }
 
-/* One word each way, 16 bits at 6.25 MHz; false when none came back. */
-static bool transfer(uint32_t ssp, uint32_t word, uint32_t *received)
-{
-    SSP_DR(ssp) = word;
-    if (!wait_for_bits(SSP_SR(ssp), SSP_RECEIVED, true, LOOKS_AT_A_BUS)) {
-        return false;
-    }
-    *received = SSP_DR(ssp);
-    return true;
-}
-
 static bool set_dac(uint32_t channel, uint32_t code)
 {
     uint32_t ignored = 0U;
 
     GPIO_HIGH_BYTE(GPIO0, DAC_SELECT) = 0U;
-    const bool is_sent = transfer(DAC_SSP, mcp4822_word(channel, code), &ignored);
+    const bool is_sent = pl022_transfer(DAC_SSP, mcp4822_word(channel, code), &ignored);
     GPIO_HIGH_BYTE(GPIO0, DAC_SELECT) = DAC_SELECT;
     return is_sent;
 }
@@ -121,18 +102,10 @@ static bool convert(uint32_t *code)
     uint32_t frame = 0U;
 
     GPIO_LOW_BYTE(GPIO1, ADC_SELECT) = 0U;
-    const bool is_received = transfer(ADC_SSP, AD7490_CONTROL, &frame);
+    const bool is_received = pl022_transfer(ADC_SSP, AD7490_CONTROL, &frame);
     GPIO_LOW_BYTE(GPIO1, ADC_SELECT) = ADC_SELECT;
     *code = frame & 0xFFFU; /* above it the channel */
     return is_received;
-}
-
-static void start_ssp(uint32_t ssp, uint32_t mode)
-{
-    SSP_CR1(ssp) = 0U;
-    SSP_CR0(ssp) = mode;
-    SSP_CPSR(ssp) = 4U; /* 6.25 MHz */
-    SSP_CR1(ssp) = SSP_ON;
 }
 
 static void start_line(uint32_t uart)
@@ -158,9 +131,9 @@ void board_init(void)
     GPIO_ALTFUNCCLR(GPIO1) = ADC_SELECT;
     GPIO_OUTENSET(GPIO1) = ADC_SELECT;
     GPIO_ALTFUNCSET(GPIO1) = ADC_SPI_PINS;
-    start_ssp(DAC_SSP, SSP_MODE_0);
-    start_ssp(ADC_SSP, SSP_MODE_2);
-    (void)convert(&ignored); /* the first results after power-up are none */
+    pl022_start(DAC_SSP, PL022_MODE_0, 4U); /* 6.25 MHz */
+    pl022_start(ADC_SSP, PL022_MODE_2, 4U); /* the AD7490 changes its output after the falling edge */
+    (void)convert(&ignored);                /* the first results after power-up are none */
     (void)convert(&ignored);
     start_line(UART0);
     start_line(UART1);

@@ -1,7 +1,7 @@
 /* Reset of a Cortex-M: memory as C expects it, then main(). A fault or an interrupt nobody wants ends in a reset. */
 #include <stdint.h>
 
-#include "target_systick.h"
+#include "target_hooks.h"
 
 extern uint32_t target_stack_top[], target_data_load[], target_data_begin[], target_data_end[], target_bss_begin[],
     target_bss_end[];
@@ -11,9 +11,14 @@ void target_reset(void);
 #define AIRCR (*(volatile uint32_t *)0xE000ED0CU)
 #define AIRCR_RESET 0x05FA0004U /* key and SYSRESETREQ: pins return to their reset state, no voltage anywhere */
 
-__attribute__((noreturn)) static void target_fault(void)
+__attribute__((weak)) void target_reset_chip(void)
 {
     AIRCR = AIRCR_RESET;
+}
+
+__attribute__((noreturn)) static void target_fault(void)
+{
+    target_reset_chip();
     for (;;) {
     }
 }
