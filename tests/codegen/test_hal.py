@@ -67,6 +67,12 @@ class Bench:
         return int(self.uc.reg_read(arm_const.UC_ARM_REG_R0))
 
 
+def working(board: str) -> Any:
+    """Peripherals that are ready and agree to everything."""
+    ready = {"openmena": {0x4009_0020: 0x5}}.get(board, {})  # of the TWI: sent, and no refusal
+    return lambda address: ready.get(address, -1)
+
+
 @pytest.fixture(scope="module", params=CORTEX_M)
 def flashed(request, networks, tmp_path_factory) -> tuple[str, Path]:
     """A board and its ELF."""
@@ -102,26 +108,39 @@ def test_every_function_returns_whatever_the_peripherals_answer(flashed, kind):
 
 def test_a_cell_outside_the_array_is_not_selected(flashed):
     board, elf = flashed
-    bench = Bench(elf, board, lambda _: -1)
+    bench = Bench(elf, board, working(board))
     bench.call("board_init", most=MOST_INSTRUCTIONS)
-    assert bench.call("board_select", 63, 63) & 0xFF == 1
-    assert [bench.call("board_select", *cell) & 0xFF for cell in ((64, 0), (0, 64))] == [0, 0]
+    side = {"openmena": 8}.get(board, 64)
+    assert bench.call("board_select", side - 1, side - 1) & 0xFF == 1
+    assert [bench.call("board_select", *cell) & 0xFF for cell in ((side, 0), (0, side))] == [0, 0]
 
 
 def test_a_voltage_set_is_a_whole_number_of_the_dac_s_steps(flashed):
     board, elf = flashed
-    bench = Bench(elf, board, lambda _: -1)
+    bench = Bench(elf, board, working(board))
     bench.call("board_init", most=MOST_INSTRUCTIONS)
+    bench.call("board_select", 1, 2)
     params = load_board(board).bench_params()
     for v_uV in (-342_000, 706_500, 0):
         given_uV = np.int32(np.uint32(bench.call("board_set_v", v_uV)))
         assert given_uV == params.dac_uV(v_uV) and given_uV % params.dac_lsb_uV == 0
 
 
-@pytest.mark.parametrize(("late_cycles", "ticks_given"), [(12, 100), (20, 100), (38, 101), (2475, 198)])
-@pytest.mark.parametrize("flashed", ["mps2-an500"], indirect=True)
+@pytest.mark.parametrize(
+    ("flashed", "late_cycles", "ticks_given"),
+    [
+        ("mps2-an500", 12, 100),
+        ("mps2-an500", 20, 100),
+        ("mps2-an500", 38, 101),
+        ("mps2-an500", 2475, 198),
+        ("openmena", 20, 100),
+        ("openmena", 102, 101),
+        ("openmena", 8340, 199),
+    ],
+    indirect=["flashed"],
+)
 def test_a_pulse_that_an_interrupt_ends_tells_its_measured_length(flashed, late_cycles, ticks_given):
-    """SysTick interrupts one tick of 25 cycles early; the handler waits for the end, or comes late and says so."""
+    """SysTick interrupts a tick or less early; the handler waits for the end, or comes late and says so."""
     counter, top = 0xE000_E018, 0xE000_E014
     since_interrupt = iter(range(late_cycles, 10**6, 3))  # cycles, at each look
 
@@ -237,3 +256,40 @@ def test_the_second_stage_maps_the_flash_and_starts_the_firmware_from_wherever_i
     assert bench.uc.reg_read(arm_const.UC_ARM_REG_MSP) == bench.ram_end
     assert [value for address, value in bench.writes if address == ssi_enable] == [0, 1]
     assert dict(bench.writes)[vtor] == bench.symbols["vectors"] == 0x1000_0100
+
+
+@pytest.mark.parametrize("flashed", ["openmena"], indirect=True)
+def test_openmena_s_row_goes_above_its_column_to_set_and_below_it_to_reset(flashed):
+    pointer, data = 0x4009_000C, 0x4009_0034
+    bench = Bench(flashed[1], flashed[0], working("openmena"))
+    bench.call("board_init", most=MOST_INSTRUCTIONS)
+    bench.call("board_select", 5, 2)
+
+    def row_code(v_uV: int) -> int:
+        bench.writes.clear()
+        bench.call("board_set_v", v_uV)
+        assert [value for address, value in bench.writes if address == pointer] == [0x10 + 5]
+        high, low = (value for address, value in bench.writes if address == data)
+        return high << 8 | low
+
+    assert [row_code(v_uV) for v_uV in (0, -366_000, 366_000, -749_000)] == [2048, 3048, 1048, 4094]
+    bench.writes.clear()
+    assert bench.call("board_set_v", -(10**6)) == 0
+    assert pointer not in dict(bench.writes), "more than 0.75 V: nothing is set"
+
+
+@pytest.mark.parametrize("flashed", ["openmena"], indirect=True)
+def test_openmena_pulses_the_selected_cell_alone_and_opens_every_switch_after_it(flashed):
+    set_c, clear_c, set_d, clear_d = 0x400E_1230, 0x400E_1234, 0x400E_1430, 0x400E_1434
+    bench = Bench(flashed[1], flashed[0], working("openmena"))
+    bench.call("board_init", most=MOST_INSTRUCTIONS)
+    bench.call("board_select", 5, 2)  # Arduino pins 12, PD8, and 34, PC2
+    bench.writes.clear()
+    bench.call("board_pulse_start", 1, 50)
+    closed = [each for each in bench.writes if each[0] in (set_c, set_d)]
+    assert closed == [(set_c, 1 << 2), (set_d, 1 << 8)], "the column first, the row begins the pulse"
+    bench.writes.clear()
+    bench.call("target_systick")
+    assert (clear_d, 1 << 8) in bench.writes
+    bench.call("board_pulse_poll", bench.ram_end - SCRATCH)
+    assert {(clear_c, 0x23EA_0114), (clear_d, 0x780)} <= set(bench.writes)

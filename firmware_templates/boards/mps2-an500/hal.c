@@ -8,9 +8,8 @@
  *   D2, D3       (EXP2, 3) polarity of the driver: SET, RESET; D5 (EXP6) connects the read voltage
  *   EXP32 - 37   row, EXP38 - 43 column, EXP44 enables the selector: digital pins of shield 1
  *
- * All four switches need pull-downs: pins float during a reset. No timer of this image reaches a pin. SysTick, which
- * counts processor cycles, interrupts shortly before a pulse's end, and the handler switches the pin when the time has
- * come. What the pulse really took is measured with the same counter.
+ * All four switches need pull-downs: pins float during a reset. No timer of this image reaches a pin:
+ * SysTick's interrupt ends the pulse, see systick_pulse.h.
  *
  * Arm AN500 (memory map, GPIO), DDI 0479 (CMSDK: APB timer, UART, watchdog, GPIO), DDI 0194 (PL022), AD7490 data sheet
  * (control register), ARMv7-M manual B3.3 (SysTick).
@@ -23,7 +22,11 @@
 #include "ouro_parts.h"
 #include "pl022.h"
 #include "registers.h"
-#include "target_hooks.h"
+
+#define CYCLES_PER_us 25U
+#define CYCLES_PER_TICK CYCLES_PER_us
+#define LEAD_CYCLES 25U
+#include "systick_pulse.h"
 
 #define TIMER0_CTRL REGISTER(0x40000000U)
 #define TIMER0_VALUE REGISTER(0x40000004U)
@@ -49,9 +52,6 @@
 #define GPIO_HIGH_BYTE(base, pins) REGISTER((base) + 0x800U + (4U * ((pins) >> 8U))) /* the same of pins 8 - 15 */
 #define ADC_SSP 0x40025000U
 #define DAC_SSP 0x40026000U
-#define SYST_CSR REGISTER(0xE000E010U)
-#define SYST_RVR REGISTER(0xE000E014U)
-#define SYST_CVR REGISTER(0xE000E018U)
 
 #define UART_TX_FULL 0x1U
 #define UART_RX_FULL 0x2U
@@ -69,14 +69,10 @@
 #define ADC_SELECT 0x0001U   /* EXP16 */
 #define SELECTOR_PINS 0x1FFFU
 #define READ_SETTLE_us 10U
-#define CYCLES_PER_us 25U
-#define LEAD_CYCLES 25U /* from the interrupt to the end of the pulse: entry takes a dozen, and memory its waits */
 #define WATCHDOG_UNLOCK 0x1ACCE551U
 #define WATCHDOG_CYCLES 25000000U /* 1 s, and the same again until it resets */
 
 static uint32_t settle_begin, settle_cycles;
-static volatile bool is_pulsing;
-static volatile uint32_t pulse_cycles;
 static ouro_average_t average;
 static bool is_read_settling;
 
@@ -227,44 +223,30 @@ ouro_hal_progress_t board_read_poll(ouro_reading_t *reading)
     return set_dac(MCP4822_READ, 0U) ? OURO_HAL_DONE : OURO_HAL_FAILED;
 }
 
+static void switch_pulse(bool on)
+{
+    switch_pins(PULSE_PIN, on);
+}
+
 void board_pulse_start(ouro_direction_t direction, uint32_t ticks)
 {
     switch_pins((direction == OURO_SET) ? SET_PIN : RESET_PIN, true);
-    is_pulsing = true;
-    SYST_RVR = (ticks * CYCLES_PER_us) - LEAD_CYCLES;
-    SYST_CVR = 0U; /* any value: the first count loads the top */
-    switch_pins(PULSE_PIN, true);
-    SYST_CSR = 7U; /* counts processor cycles, interrupts */
-}
-
-/* SysTick has counted from the top down to 0, and does so again. */
-void target_systick(void)
-{
-    const uint32_t top = SYST_RVR;
-
-    for (uint32_t i = 0U; (i < LEAD_CYCLES) && ((top - SYST_CVR) < LEAD_CYCLES); i++) {
-    }
-    switch_pins(PULSE_PIN, false);
-    pulse_cycles = top + (top - SYST_CVR);
-    SYST_CSR = 0U;
-    is_pulsing = false;
+    systick_pulse_start(ticks);
 }
 
 ouro_hal_progress_t board_pulse_poll(uint32_t *ticks_given)
 {
-    if (is_pulsing) {
+    if (!systick_pulse_take(ticks_given)) {
         return OURO_HAL_PENDING;
     }
     switch_pins(ALL_SWITCHES, false);
-    *ticks_given = (pulse_cycles + (CYCLES_PER_us / 2U)) / CYCLES_PER_us;
     return OURO_HAL_DONE;
 }
 
 void board_safe(void)
 {
     switch_pins(ALL_SWITCHES, false); /* first the switches: what follows is behind them */
-    SYST_CSR = 0U;
-    is_pulsing = false;
+    systick_pulse_stop();
     GPIO_DATAOUT(GPIO2) = 0U;
     (void)set_dac(MCP4822_PULSE, 0U);
     (void)set_dac(MCP4822_READ, 0U);
