@@ -16,17 +16,15 @@
  * the AD5593R keeps its voltages: the switches need pull-downs that win. Without its crystal the board selects no cell:
  * its ticks would have another length.
  *
- * SAM3X data sheet (Atmel 11057), chapters 15 WDT, 16 RSTC, 28 PMC, 31 PIO, 33 TWI, 34 UART, 35 USART, 43 ADC, 44 DACC;
- * AD5593R data sheet, table 12 (pointer byte).
+ * SAM3X data sheet (Atmel 11057), chapters 33 TWI, 44 DACC; AD5593R data sheet, table 12 (pointer byte).
  */
 #include "ouro_board.h"
 
 #include "ouro_config.h"
 
+#include "arduino_due.h"
 #include "ouro_parts.h"
-#include "registers.h"
 
-#define CYCLES_PER_us 84U
 #define CYCLES_PER_TICK CYCLES_PER_us
 #define LEAD_CYCLES 60U
 #include "systick_pulse.h"
@@ -38,51 +36,11 @@
 #define TWI_CWGR REGISTER(TWI1 + 0x10U)
 #define TWI_SR REGISTER(TWI1 + 0x20U)
 #define TWI_THR REGISTER(TWI1 + 0x34U)
-#define UART 0x400E0800U
-#define USART0 0x40098000U
-#define LINE_CR(base) REGISTER((base) + 0x00U)
-#define LINE_MR(base) REGISTER((base) + 0x04U)
-#define LINE_SR(base) REGISTER((base) + 0x14U)
-#define LINE_RHR(base) REGISTER((base) + 0x18U)
-#define LINE_THR(base) REGISTER((base) + 0x1CU)
-#define LINE_BRGR(base) REGISTER((base) + 0x20U)
-#define ADC_CR REGISTER(0x400C0000U)
-#define ADC_MR REGISTER(0x400C0004U)
-#define ADC_CHER REGISTER(0x400C0010U)
-#define ADC_CHDR REGISTER(0x400C0014U)
-#define ADC_ISR REGISTER(0x400C0030U)
-#define ADC_CDR(channel) REGISTER(0x400C0050U + (4U * (channel)))
 #define DACC_MR REGISTER(0x400C8004U)
 #define DACC_CHER REGISTER(0x400C8010U)
 #define DACC_CDR REGISTER(0x400C8020U)
 #define DACC_ACR REGISTER(0x400C8094U)
-#define PMC_PCER0 REGISTER(0x400E0610U)
-#define CKGR_MOR REGISTER(0x400E0620U)
-#define CKGR_PLLAR REGISTER(0x400E0628U)
-#define PMC_MCKR REGISTER(0x400E0630U)
-#define PMC_SR 0x400E0668U
-#define PMC_PCER1 REGISTER(0x400E0700U)
-#define EEFC0_FMR REGISTER(0x400E0A00U)
-#define EEFC1_FMR REGISTER(0x400E0C00U)
-#define PIOA 0x400E0E00U
-#define PIOB 0x400E1000U
-#define PIOC 0x400E1200U
-#define PIOD 0x400E1400U
-#define PIO_PER(base) REGISTER((base) + 0x00U)
-#define PIO_PDR(base) REGISTER((base) + 0x04U)
-#define PIO_OER(base) REGISTER((base) + 0x10U)
-#define PIO_SODR 0x30U
-#define PIO_CODR 0x34U
-#define PIO_PUDR(base) REGISTER((base) + 0x60U)
-#define RSTC_CR REGISTER(0x400E1A00U)
-#define WDT_CR REGISTER(0x400E1A50U)
-#define WDT_MR REGISTER(0x400E1A54U)
-#define DEMCR REGISTER(0xE000EDFCU)
-#define DWT_CTRL REGISTER(0xE0001000U)
-#define DWT_CYCCNT REGISTER(0xE0001004U)
 
-#define LINE_RXRDY 0x1U
-#define LINE_TXRDY 0x2U
 #define TWI_STOP 0x2U
 #define TWI_TXCOMP 0x1U
 #define TWI_TXRDY 0x4U
@@ -116,32 +74,28 @@ static const uint8_t column_adc[SIDE] = {6U, 5U, 4U, 13U, 12U, 11U, 10U, 7U};
 #define SWITCHES_A (1UL << 19U)
 #define SWITCHES_C 0x23EA0114UL /* 2, 4, 8, 17, 19, 21 - 25, 29 */
 #define SWITCHES_D 0x00000780UL /* 7 - 10 */
-#define LINE_PINS (0xFUL << 8U) /* port A, 8 - 11: UART and USART0 */
 #define TWI_PINS (3UL << 12U)   /* port B, 12 and 13 */
 #define ANALOGUE_A 0x01C10000UL /* 16, 22 - 24 */
 #define ANALOGUE_B 0x001F0000UL /* 16 - 20 */
 
 static volatile uint32_t row, column; /* selected, or NONE */
-static uint32_t settle_begin, settle_cycles;
 static ouro_average_t average;
 static bool is_read_settling;
-static bool is_clock_right; /* 84 MHz from the crystal */
-
-void target_reset_chip(void)
-{
-    RSTC_CR = 0xA5000005U; /* processor and peripherals */
-}
 
 static void write_pin(const pin_t *pin, bool on)
 {
-    REGISTER(pin->port + (on ? PIO_SODR : PIO_CODR)) = pin->mask;
+    if (on) {
+        PIO_SODR(pin->port) = pin->mask;
+    } else {
+        PIO_CODR(pin->port) = pin->mask;
+    }
 }
 
 static void open_all_switches(void)
 {
-    REGISTER(PIOC + PIO_CODR) = SWITCHES_C;
-    REGISTER(PIOD + PIO_CODR) = SWITCHES_D;
-    REGISTER(PIOA + PIO_CODR) = SWITCHES_A;
+    PIO_CODR(PIOC) = SWITCHES_C;
+    PIO_CODR(PIOD) = SWITCHES_D;
+    PIO_CODR(PIOA) = SWITCHES_A;
 }
 
 static void switch_pulse(bool on)
@@ -188,43 +142,12 @@ static bool set_row(int32_t v_uV)
            write_ad5593r(AD5593R_DAC_DATA + row, (v_uV < 0) ? ROW_GROUND + code : ROW_GROUND - code);
 }
 
-static bool start_clocks(void)
-{
-    EEFC0_FMR = 0x400U; /* 4 wait states */
-    EEFC1_FMR = 0x400U;
-    CKGR_MOR = 0x00370809U; /* crystal on, internal oscillator too */
-    if (!wait_for_bits(PMC_SR, 0x1U, true, LOOKS_AT_A_CLOCK)) {
-        return false;
-    }
-    CKGR_MOR = 0x01370809U; /* the crystal, 12 MHz */
-    const bool is_main = wait_for_bits(PMC_SR, 0x10000U, true, LOOKS_AT_A_CLOCK);
-    PMC_MCKR = 0x1U;
-    (void)wait_for_bits(PMC_SR, 0x8U, true, LOOKS_AT_A_CLOCK);
-    CKGR_PLLAR = 0x200D3F01U; /* * 14 = 168 MHz */
-    if (!is_main || !wait_for_bits(PMC_SR, 0x2U, true, LOOKS_AT_A_CLOCK)) {
-        return false;
-    }
-    PMC_MCKR = 0x11U; /* first the divider, 2 */
-    (void)wait_for_bits(PMC_SR, 0x8U, true, LOOKS_AT_A_CLOCK);
-    PMC_MCKR = 0x12U; /* then the PLL */
-    return wait_for_bits(PMC_SR, 0x8U, true, LOOKS_AT_A_CLOCK);
-}
-
-static void start_line(uint32_t base, uint32_t mode)
-{
-    LINE_CR(base) = 0x0CU; /* resets receiver, transmitter */
-    LINE_MR(base) = mode;
-    LINE_BRGR(base) = 46U; /* 84 MHz / (16 * 115200) */
-    LINE_CR(base) = 0x50U;
-}
-
 static void start_converters(void)
 {
     TWI_CR = 0xA4U; /* reset, master, no slave */
     TWI_CR = 0x24U;
     TWI_CWGR = 0x00013333U;                      /* 84 MHz / (2 * (51 * 2 + 4)) = 396 kHz */
     TWI_MMR = (AD5593R_ADDRESS << 16U) | 0x100U; /* writes, with a pointer byte */
-    ADC_MR = 0x1F380200U;                        /* 14 MHz, 12 bits, long tracking */
     DACC_MR = 0x10010800U;                       /* channel 1, refreshed */
     DACC_ACR = 0x0000010AU;                      /* bias currents as for the fastest settling */
     DACC_CHER = 0x2U;
@@ -241,56 +164,17 @@ void board_init(void)
     row = NONE;
     column = NONE;
     open_all_switches(); /* before they drive */
-    REGISTER(PIOC + PIO_CODR) = PIN_4;
-    PIO_PER(PIOA) = SWITCHES_A;
-    PIO_PER(PIOC) = SWITCHES_C | PIN_4;
-    PIO_PER(PIOD) = SWITCHES_D;
-    PIO_OER(PIOA) = SWITCHES_A;
-    PIO_OER(PIOC) = SWITCHES_C | PIN_4;
-    PIO_OER(PIOD) = SWITCHES_D;
-    PIO_PUDR(PIOA) = SWITCHES_A | ANALOGUE_A;
+    PIO_CODR(PIOC) = PIN_4;
+    make_outputs(PIOA, SWITCHES_A);
+    make_outputs(PIOC, SWITCHES_C | PIN_4);
+    make_outputs(PIOD, SWITCHES_D);
+    PIO_PUDR(PIOA) = ANALOGUE_A;
     PIO_PUDR(PIOB) = ANALOGUE_B;
-    PIO_PUDR(PIOC) = SWITCHES_C | PIN_4;
-    PIO_PUDR(PIOD) = SWITCHES_D;
-    is_clock_right = start_clocks();
-    PMC_PCER0 = (1UL << 8U) | (1UL << 17U) | (1UL << 23U); /* UART, USART0, TWI1 */
-    PMC_PCER1 = (1UL << 5U) | (1UL << 6U);                 /* ADC, DACC */
-    PIO_PDR(PIOA) = LINE_PINS;                             /* peripheral A, as after a reset */
+    start_due(1UL << 23U, 1UL << 6U); /* TWI1; DACC */
     PIO_PDR(PIOB) = TWI_PINS;
-    start_line(UART, 0x800U);   /* no parity */
-    start_line(USART0, 0x8C0U); /* 8 bits, no parity */
-    DEMCR |= 0x01000000U;       /* cycle counter */
-    DWT_CTRL |= 0x1U;
     start_converters();
     board_safe();
-    WDT_MR = 0x1FFF2200U; /* 512 / 256 Hz = 2 s; resets; halts with a debugger. One write is all that a reset allows */
-}
-
-void board_watchdog_kick(void)
-{
-    WDT_CR = 0xA5000001U;
-}
-
-bool board_line_receive(board_line_t line, uint8_t *byte)
-{
-    const uint32_t base = (line == BOARD_HOST_LINE) ? UART : USART0;
-
-    if ((LINE_SR(base) & LINE_RXRDY) == 0U) {
-        return false;
-    }
-    *byte = (uint8_t)LINE_RHR(base);
-    return true;
-}
-
-bool board_line_send(board_line_t line, uint8_t byte)
-{
-    const uint32_t base = (line == BOARD_HOST_LINE) ? UART : USART0;
-
-    if ((LINE_SR(base) & LINE_TXRDY) == 0U) {
-        return false;
-    }
-    LINE_THR(base) = byte;
-    return true;
+    start_watchdog();
 }
 
 /* Nothing is connected yet: that happens for the time of a read or of a pulse. */
@@ -310,17 +194,6 @@ int32_t board_set_v(int32_t v_uV)
     return set_row(v_uV) ? ouro_dac_v_uV(v_uV) : 0;
 }
 
-void board_settle_start(uint32_t us)
-{
-    settle_begin = DWT_CYCCNT;
-    settle_cycles = us * CYCLES_PER_us;
-}
-
-ouro_hal_progress_t board_settle_poll(void)
-{
-    return ((DWT_CYCCNT - settle_begin) >= settle_cycles) ? OURO_HAL_DONE : OURO_HAL_PENDING;
-}
-
 /* The amplifier holds the column at the virtual ground. */
 void board_read_start(int32_t v_read_uV, uint16_t n_avg)
 {
@@ -338,22 +211,20 @@ ouro_hal_progress_t board_read_poll(ouro_reading_t *reading)
     }
 
     const uint32_t channel = column_adc[column];
+    uint32_t code = 0U;
 
     if (is_read_settling) {
         if (board_settle_poll() == OURO_HAL_DONE) {
             is_read_settling = false;
-            ADC_CHDR = 0xFFFFU;
-            ADC_CHER = 1UL << channel;
-            (void)ADC_CDR(channel); /* an old result would count as this one */
-            ADC_CR = 0x2U;
+            start_conversion(channel);
         }
         return OURO_HAL_PENDING;
     }
-    if ((ADC_ISR & (1UL << channel)) == 0U) {
+    if (!take_conversion(channel, &code)) {
         return OURO_HAL_PENDING;
     }
-    if (!ouro_average_take(&average, ADC_CDR(channel) & 0xFFFU, reading)) {
-        ADC_CR = 0x2U;
+    if (!ouro_average_take(&average, code, reading)) {
+        start_conversion(channel);
         return OURO_HAL_PENDING;
     }
     switch_pulse(false);
