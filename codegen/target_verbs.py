@@ -35,7 +35,7 @@ def boards() -> None:
 @click.option("--compiler", type=click.Choice(["arm-none-eabi-gcc", "zig"]), help="[the first there is]")
 @click.option("-o", "--output", type=Folder, required=True, help="Folder to write, whole or not at all.")
 def elf(folder: Path, board_name: str | None, compiler: str | None, output: Path) -> None:
-    """Build what is flashed from the firmware in FOLDER: ELF, HEX, BIN, map, sizes."""
+    """Build what is flashed from the firmware in FOLDER: ELF, HEX, BIN, UF2 where it is taken, map, sizes."""
     built = build_elf(folder, output, compiler, board_name)
     click.echo(f"{output}: {size_report(built).strip()}")
 

@@ -117,8 +117,9 @@ int32_t board_set_v(int32_t v_uV)
 
 void board_read_start(int32_t v_read_uV, uint16_t n_avg)
 {
-    (void)set_dac(MCP4822_READ, ouro_dac_code(v_read_uV));
-    PIO_SODR(PIOC) = READ_PIN;
+    if (set_dac(MCP4822_READ, ouro_dac_code(v_read_uV))) { /* if not, the reading is an open input's: saturated */
+        PIO_SODR(PIOC) = READ_PIN;
+    }
     ouro_average_start(&average, n_avg);
     is_read_settling = true;
     board_settle_start(READ_SETTLE_us);

@@ -267,8 +267,9 @@ static void start_conversion(void)
 
 void board_read_start(int32_t v_read_uV, uint16_t n_avg)
 {
-    (void)set_dac(MCP4822_READ, ouro_dac_code(v_read_uV));
-    GPIO_OUTSET = PIN(READ);
+    if (set_dac(MCP4822_READ, ouro_dac_code(v_read_uV))) { /* if not, the reading is an open input's: saturated */
+        GPIO_OUTSET = PIN(READ);
+    }
     ouro_average_start(&average, n_avg);
     is_read_settling = true;
     board_settle_start(READ_SETTLE_us);

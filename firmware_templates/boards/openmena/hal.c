@@ -197,8 +197,10 @@ int32_t board_set_v(int32_t v_uV)
 /* The amplifier holds the column at the virtual ground. */
 void board_read_start(int32_t v_read_uV, uint16_t n_avg)
 {
-    (void)set_row(-v_read_uV); /* current into the amplifier, as the shield reads */
-    switch_pulse(true);
+    if (set_row(
+            -v_read_uV)) { /* current into the amplifier, as the shield reads; if not, it reads nothing: saturated */
+        switch_pulse(true);
+    }
     ouro_average_start(&average, n_avg);
     is_read_settling = true;
     board_settle_start(READ_SETTLE_us);

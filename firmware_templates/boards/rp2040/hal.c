@@ -85,11 +85,13 @@
 #define FUNCTION_UART 2U
 #define FUNCTION_SIO 5U
 #define FUNCTION_PIO0 6U
-#define PAD_ANALOGUE 0x80U       /* output off, input buffer and pulls too */
-#define PINS_AND_PIO 0x00000520U /* of RESETS: pads and functions of pins, PIO 0 */
-#define OTHERS 0x00613001U       /* both PLLs, ADC, SPI 0, timer, UART 0 */
-#define BUSY_READING 0x10U       /* UART: nothing received */
-#define BUSY_SENDING 0x20U       /* UART: its queue is full */
+#define PAD_PULL_UP 0x5AU          /* as after a reset, but up */
+#define PAD_ANALOGUE 0x80U         /* output off, input buffer and pulls too */
+#define PINS_AND_PIO 0x00000520U   /* of RESETS: pads and functions of pins, PIO 0 */
+#define PLLS_AND_TIMER 0x00203000U /* both PLLs, timer */
+#define CLOCKED_APART 0x00410001U  /* UART 0, SPI 0, ADC: out of their reset with their clocks only */
+#define BUSY_READING 0x10U         /* UART: nothing received */
+#define BUSY_SENDING 0x20U         /* UART: its queue is full */
 #define ADC_READY 0x100U
 #define ADC_ERROR 0x200U
 #define ADC_ON 0x1U
@@ -184,11 +186,11 @@ static bool start_clocks(void)
 
 static void start_uart(void)
 {
-    CLK_PERI_CTRL = 0x800U; /* the processor's clock */
-    UART_IBRD = 67U;        /* 125 MHz / (16 * 115200) = 67 + 52 / 64 */
+    UART_IBRD = 67U; /* 125 MHz / (16 * 115200) = 67 + 52 / 64 */
     UART_FBRD = 52U;
     UART_LCR_H = 0x70U; /* 8 bits, queues */
     UART_CR = 0x301U;
+    PAD(1U) = PAD_PULL_UP;
     PIN_FUNCTION(0U) = FUNCTION_UART;
     PIN_FUNCTION(1U) = FUNCTION_UART;
 }
@@ -216,9 +218,12 @@ void board_init(void)
         }
     }
     start_pulse_machine();
-    RESETS_CLEAR = OTHERS;
-    (void)wait_for_bits(RESETS_DONE, OTHERS & ~0x1U, true, LOOKS_AT_A_CLOCK); /* the ADC is waited for below */
+    RESETS_CLEAR = PLLS_AND_TIMER;
+    (void)wait_for_bits(RESETS_DONE, PLLS_AND_TIMER, true, LOOKS_AT_A_CLOCK);
     is_clock_right = start_clocks();
+    CLK_PERI_CTRL = 0x800U; /* the processor's clock for UART and SPI */
+    RESETS_CLEAR = CLOCKED_APART;
+    (void)wait_for_bits(RESETS_DONE, CLOCKED_APART, true, LOOKS_AT_A_CLOCK);
     start_uart();
     pl022_start(SPI0, PL022_MODE_0, 8U); /* 15.6 MHz */
     PIN_FUNCTION(2U) = FUNCTION_SPI;
@@ -282,8 +287,9 @@ ouro_hal_progress_t board_settle_poll(void)
 
 void board_read_start(int32_t v_read_uV, uint16_t n_avg)
 {
-    (void)set_dac(MCP4822_READ, ouro_dac_code(v_read_uV));
-    GPIO_OUT_SET = READ_PIN;
+    if (set_dac(MCP4822_READ, ouro_dac_code(v_read_uV))) { /* if not, the reading is an open input's: saturated */
+        GPIO_OUT_SET = READ_PIN;
+    }
     ouro_average_start(&average, n_avg);
     is_read_settling = true;
     board_settle_start(READ_SETTLE_us);
