@@ -40,6 +40,8 @@ MOST_DEVICES = ARRAY_SIDE**2
 PATIENCE_S = 60.0  # without a byte from the emulator
 START_TRY_S = 0.5
 LINK_BIT = 0x80
+# A host's byte that would be the link's becomes one that is no text either.
+_NO_LINK = bytes(min(byte, LINK_BIT - 1) for byte in range(256))
 QEMU = {"arm": "qemu-system-arm"}
 
 
@@ -121,7 +123,7 @@ class Emulated:
                     if key.fileobj is not client:
                         self._receive(key.fileobj)  # type: ignore[arg-type]
                     elif received := client.recv(4096):
-                        _send(self._host, received)
+                        _send(self._host, received.translate(_NO_LINK) if self._is_shared else received)
                     else:
                         return
                 self._serve_link()
