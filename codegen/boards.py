@@ -106,6 +106,10 @@ class Target(StrictModel):
     """Folder of `firmware_templates/targets` with the core family's start-up and linker script."""
     emulator: Name | None = None
     """QEMU's name of the machine."""
+    serial_lines: Literal[1, 2] = 2
+    """1: the bench link shares the host's line (`firmware_templates/targets/ouro_shared_line.h`)."""
+    uf2_family: Address | None = None
+    """The chip in UF2 files, where its boot ROM takes them."""
 
 
 class Board(StrictModel):

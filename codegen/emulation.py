@@ -2,7 +2,8 @@
 
 QEMU executes the machine code of controller, predictor and protocol. Its first serial line carries commands and
 replies; over the second, the bench link (firmware_templates/targets/ouro_target_hal.h), the firmware reads and pulses
-the same `sim.bench.Bench` as the host's co-simulation.
+the same `sim.bench.Bench` as the host's co-simulation. A board with one line has both on it: bytes of the link have
+bit 7 set (firmware_templates/targets/ouro_shared_line.h).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,9 @@ ARRAY_SIDE = 64  # cells of the boards' selectors
 MOST_DEVICES = ARRAY_SIDE**2
 PATIENCE_S = 60.0  # without a byte from the emulator
 START_TRY_S = 0.5
+LINK_BIT = 0x80
+# A host's byte that would be the link's becomes one that is no text either.
+_NO_LINK = bytes(min(byte, LINK_BIT - 1) for byte in range(256))
 QEMU = {"arm": "qemu-system-arm"}
 
 
@@ -63,13 +67,14 @@ class _SilentError(UserError):
 class Emulated:
     """A running emulator: sends commands to the firmware and serves its bench link until the reply has come."""
 
-    def __init__(self, host: socket.socket, link: socket.socket, process: subprocess.Popen[bytes]) -> None:
-        self._sockets = {host: bytearray(), link: bytearray()}
-        self._host, self._link, self._process = host, link, process
+    def __init__(self, lines: list[socket.socket], process: subprocess.Popen[bytes]) -> None:
+        self._host, self._link, self._process = lines[0], lines[-1], process
+        self._is_shared = len(lines) == 1
+        self._replies, self._requests = bytearray(), bytearray()
         self._selector = selectors.DefaultSelector()
-        for each in self._sockets:
-            each.setblocking(False)
-            self._selector.register(each, selectors.EVENT_READ)
+        for line in lines:
+            line.setblocking(False)
+            self._selector.register(line, selectors.EVENT_READ)
         self.bench: Bench | None = None
         self.reads: dict[int, list[int]] = {}
         self.pulses: dict[int, list[tuple[int, int, int]]] = {}
@@ -97,7 +102,7 @@ class Emulated:
     def enable_link(self) -> None:
         """Switch the bench link on. What comes before the firmware has set up its lines is lost: try again."""
         for _ in range(int(PATIENCE_S / START_TRY_S)):
-            _send(self._link, b"LINK\n")
+            self._answer("LINK")
             _send(self._host, b"*IDN?\n")
             with suppress(_SilentError):
                 self._reply(START_TRY_S)
@@ -112,19 +117,18 @@ class Emulated:
             UserError: the emulator stopped.
         """
         self._selector.register(client, selectors.EVENT_READ)
-        replies = self._sockets[self._host]
         try:
             while True:
                 for key, _ in self._selector.select(timeout=0.1):
                     if key.fileobj is not client:
                         self._receive(key.fileobj)  # type: ignore[arg-type]
                     elif received := client.recv(4096):
-                        _send(self._host, received)
+                        _send(self._host, received.translate(_NO_LINK) if self._is_shared else received)
                     else:
                         return
                 self._serve_link()
-                client.sendall(bytes(replies))
-                replies.clear()
+                client.sendall(bytes(self._replies))
+                self._replies.clear()
         finally:
             self._selector.unregister(client)
 
@@ -140,7 +144,7 @@ class Emulated:
     def _reply(self, patience_s: float = PATIENCE_S) -> str:
         silent_since = time.monotonic()
         while True:
-            line = _take_line(self._sockets[self._host])
+            line = _take_line(self._replies)
             if line is not None:
                 return line.decode("ascii", "replace").strip()
             ready = self._selector.select(timeout=0.1)
@@ -155,11 +159,17 @@ class Emulated:
         content = source.recv(4096)
         if not content:
             raise UserError("the emulator closed a serial line")
-        self._sockets[source] += content
+        if self._is_shared:
+            self._replies += bytes(byte for byte in content if byte < LINK_BIT)
+            self._requests += bytes(byte - LINK_BIT for byte in content if byte >= LINK_BIT)
+        elif source is self._host:
+            self._replies += content
+        else:
+            self._requests += content
 
     def _serve_link(self) -> None:
         """Answer what has come on the bench link."""
-        while (request := _take_line(self._sockets[self._link])) is not None:
+        while (request := _take_line(self._requests)) is not None:
             self._serve(request.decode("ascii", "replace"))
         if self._process.poll() is not None:
             raise UserError(f"the emulator stopped with status {self._process.returncode}")
@@ -172,7 +182,7 @@ class Emulated:
         assert self.bench is not None
         numbers = [int(field) for field in rest.split(",")]
         if kind == "V":
-            _send(self._link, f"{int(self.bench.params.dac_uV(numbers[0]))}\n".encode())
+            self._answer(f"{int(self.bench.params.dac_uV(numbers[0]))}")
             return
         row, column, v_uV, number = numbers
         device = row * ARRAY_SIDE + column
@@ -182,13 +192,18 @@ class Emulated:
             g_nS = int(self.bench.params.code_to_nS(code))
             self.reads.setdefault(device, []).append(g_nS)
             saturated = int(code in (0, self.bench.params.highest_code))
-            _send(self._link, f"{g_nS},{saturated}\n".encode())
+            self._answer(f"{g_nS},{saturated}")
         elif kind == "P":
             (given,) = self.bench.pulse(np.array([v_uV]), np.array([number]), index)
             self.pulses.setdefault(device, []).append((1 if v_uV < 0 else -1, int(given), v_uV))
-            _send(self._link, f"{int(given)}\n".encode())
+            self._answer(f"{int(given)}")
         else:
             raise UserError(f"the firmware sent '{request}' on its bench link")
+
+    def _answer(self, line: str) -> None:
+        """Send a line on the bench link."""
+        content = f"{line}\n".encode()
+        _send(self._link, bytes(byte | LINK_BIT for byte in content) if self._is_shared else content)
 
 
 @contextmanager
@@ -204,19 +219,23 @@ def emulator(elf: Path, board: Board) -> Iterator[Emulated]:
     program = shutil.which(QEMU["arm"])
     if program is None:
         raise UserError(f"{QEMU['arm']} is not installed: scripts/targets.sh installs it, or says how")
-    with socket.create_server(("127.0.0.1", 0)) as host, socket.create_server(("127.0.0.1", 0)) as link:
-        lines = [f"tcp:127.0.0.1:{server.getsockname()[1]},nodelay=on" for server in (host, link)]
+    with ExitStack() as stack:
+        servers = [
+            stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            for _ in range(board.target.serial_lines)
+        ]
+        lines = [f"tcp:127.0.0.1:{server.getsockname()[1]},nodelay=on" for server in servers]
         command = [program, "-M", machine, "-kernel", str(elf), "-display", "none", "-monitor", "none"]
         command += [word for line in lines for word in ("-serial", line)]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
         connections: list[socket.socket] = []
         try:
-            for server in (host, link):
+            for server in servers:
                 server.settimeout(PATIENCE_S)
                 connection, _ = server.accept()
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 connections.append(connection)
-            emulated = Emulated(connections[0], connections[1], process)
+            emulated = Emulated(connections, process)
             emulated.enable_link()
             yield emulated
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""Build what is flashed: firmware, serial protocol, the board's HAL and start-up, as ELF, HEX and BIN."""
+"""Build what is flashed: firmware, serial protocol, the board's HAL and start-up, as ELF, HEX, BIN and UF2."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from intelhex import IntelHex
 from codegen.boards import Board
 from codegen.cross import cross_compiler, link, load_core
 from codegen.firmware import Firmware, load_firmware, manifest_sha256
+from codegen.uf2 import uf2_image
 from firmware_templates import BOARDS, TARGETS
 from sim.errors import UserError
 from sim.output_files import whole_directory, write_json
@@ -25,7 +26,7 @@ RECORD = "build.json"
 
 @dataclass(frozen=True)
 class Built:
-    """A folder with `ouroboros.elf`, `.hex`, `.bin`, `.map`, `size.txt` and `build.json`; sizes in bytes."""
+    """A folder with `ouroboros.elf`, `.hex`, `.bin`, some `.uf2`, `.map`, `size.txt`, `build.json`; sizes in bytes."""
 
     folder: Path
     board: Board
@@ -64,11 +65,11 @@ def build_elf(
             compiler,
             load_core(board.target.cpu),
             _sources(firmware, family),
-            [firmware_folder / "src", TARGETS],
+            [firmware_folder / "src", TARGETS, family],
             script,
             elf,
         )
-        flash_bytes, ram_bytes = _write_images(elf, folder)
+        flash_bytes, ram_bytes = _write_images(elf, folder, board)
         built = Built(output, board, compiler.version(), flash_bytes, ram_bytes)
         (folder / f"{NAME}.map").write_text(_map(elf), encoding="utf-8")
         (folder / "size.txt").write_text(size_report(built), encoding="utf-8")
@@ -179,8 +180,8 @@ def _map(elf: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _write_images(elf: Path, folder: Path) -> tuple[int, int]:
-    """HEX and BIN of an ELF; bytes of flash and of RAM that it takes."""
+def _write_images(elf: Path, folder: Path, board: Board) -> tuple[int, int]:
+    """HEX, BIN and where the chip takes it UF2 of an ELF; bytes of flash and of RAM that it takes."""
     image = IntelHex()
     ram_bytes = 0
     with elf.open("rb") as file:
@@ -195,4 +196,6 @@ def _write_images(elf: Path, folder: Path) -> tuple[int, int]:
     (folder / f"{NAME}.hex").write_text(text.getvalue(), encoding="ascii")
     binary = image.tobinstr()
     (folder / f"{NAME}.bin").write_bytes(binary)
+    if (family := board.target.uf2_family) is not None:
+        (folder / f"{NAME}.uf2").write_bytes(uf2_image(binary, image.minaddr(), family))
     return len(binary), int(ram_bytes)

@@ -21,12 +21,12 @@ FIRMWARE, ELF = Path("build/firmware"), Path("build/elf")
 @click.command()
 def boards() -> None:
     """List the boards there are: processor core, QEMU machine, whether an ELF can be built."""
-    click.echo(f"{'board':12} {'core':15} {'emulator':16} {'elf':4} description")
+    click.echo(f"{'board':16} {'core':15} {'emulator':16} {'elf':4} description")
     for name in board_names():
         board = load_board(name)
         target = board.target
         elf = "yes" if is_buildable(board) else "no"
-        click.echo(f"{name:12} {target.cpu:15} {target.emulator or '-':16} {elf:4} {board.description}")
+        click.echo(f"{name:16} {target.cpu:15} {target.emulator or '-':16} {elf:4} {board.description}")
 
 
 @click.command()
@@ -35,7 +35,7 @@ def boards() -> None:
 @click.option("--compiler", type=click.Choice(["arm-none-eabi-gcc", "zig"]), help="[the first there is]")
 @click.option("-o", "--output", type=Folder, required=True, help="Folder to write, whole or not at all.")
 def elf(folder: Path, board_name: str | None, compiler: str | None, output: Path) -> None:
-    """Build what is flashed from the firmware in FOLDER: ELF, HEX, BIN, map, sizes."""
+    """Build what is flashed from the firmware in FOLDER: ELF, HEX, BIN, UF2 where it is taken, map, sizes."""
     built = build_elf(folder, output, compiler, board_name)
     click.echo(f"{output}: {size_report(built).strip()}")
 

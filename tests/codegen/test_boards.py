@@ -24,7 +24,7 @@ def test_the_generic_board_has_a_10_ns_timer_up_to_10_ms():
 
 
 def test_an_unknown_board_is_refused_with_the_list():
-    with pytest.raises(UserError, match="unknown board 'nucleo'; known boards: arc-two, generic, openmena"):
+    with pytest.raises(UserError, match=r"unknown board 'nucleo'; known boards: .*generic, .*openmena"):
         load_board("nucleo")
 
 

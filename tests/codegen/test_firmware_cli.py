@@ -54,10 +54,7 @@ def assert_refused(done, complaint):
         (["none.onnx", "--board", "generic"], "cannot read network none.onnx"),
         (["garbage.onnx", "--board", "generic"], "not an ONNX file"),
         (["nan.onnx", "--board", "generic"], "holds NaN or infinite"),
-        (
-            ["net.onnx", "--board", "nucleo"],
-            "unknown board 'nucleo'; known boards: arc-two, generic, openmena",
-        ),
+        (["net.onnx", "--board", "nucleo"], "unknown board 'nucleo'; known boards: "),
         (["net.onnx", "--board", "generic", "--calibration", "none.h5"], "no such file"),
         (["net.onnx", "--board", "generic", "--calibration", "garbage.onnx"], "not a data set"),
     ],

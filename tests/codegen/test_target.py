@@ -6,10 +6,12 @@ import json
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from adafruit_uf2 import uf2conv
 from click.testing import CliRunner
 from intelhex import IntelHex
 
@@ -20,13 +22,21 @@ from codegen.emulation import emulate_built
 from codegen.firmware import make_firmware
 from codegen.scpi_client import ScpiClient, VerifySettings
 from codegen.target import Built, build_elf, buildable_boards, load_built
+from codegen.uf2 import uf2_image
 from sim.errors import UserError
 from sim.noise import load_preset
 
+BOOT2_BYTES = 256  # RP2040's second stage, before the vector table
 COMPILERS = [compiler.name for compiler in find_cross_compilers()]
 needs_compiler = pytest.mark.skipif(
     not COMPILERS, reason="no cross compiler: scripts/targets.sh installs one"
 )
+needs_emulator = pytest.mark.skipif(
+    not COMPILERS or shutil.which("qemu-system-arm") is None,
+    reason="no cross compiler or no QEMU: scripts/targets.sh installs them",
+)
+EMULATED = [name for name in buildable_boards() if load_board(name).target.emulator]
+ONE_AND_TWO_LINES = ["microbit", "stm32f405"]  # of which the bench link shares the host's, or has its own
 
 
 @pytest.fixture(scope="module", params=buildable_boards())
@@ -43,12 +53,6 @@ def built(request, made, tmp_path_factory) -> Built:
     return build_elf(made[1], tmp_path_factory.mktemp("elf") / request.param, request.param)
 
 
-def emulator_of(board: str) -> None:
-    machine = load_board(board).target.emulator
-    if machine is None or shutil.which("qemu-system-arm") is None:
-        pytest.skip("no emulator for it: scripts/targets.sh installs QEMU")
-
-
 @needs_compiler
 def test_hex_and_bin_hold_the_same_bytes_and_start_with_a_vector_table(built):
     target = built.board.target
@@ -56,22 +60,60 @@ def test_hex_and_bin_hold_the_same_bytes_and_start_with_a_vector_table(built):
     binary = (built.folder / "ouroboros.bin").read_bytes()
     assert image.minaddr() == target.flash_origin
     assert image.tobinstr() == binary and len(binary) == built.flash_bytes
-    stack, reset = np.frombuffer(binary[:8], dtype="<u4")
+    map_lines = (built.folder / "ouroboros.map").read_text().splitlines()
+    (vectors,) = (int(line.split()[0], 16) for line in map_lines if line.endswith(" vectors"))
+    begin = vectors - target.flash_origin
+    stack, reset = np.frombuffer(binary[begin : begin + 8], dtype="<u4")
+    assert begin == (BOOT2_BYTES if target.uf2_family else 0)
     assert stack == target.ram_origin + target.ram_bytes
     assert reset % 2 == 1 and target.flash_origin < reset < target.flash_origin + built.flash_bytes
+
+
+@needs_compiler
+@pytest.mark.parametrize("made", ["rp2040"], indirect=True)
+def test_an_rp2040_s_second_stage_has_the_checksum_that_its_boot_rom_wants(built):
+    """CRC-32 without reflection, by zlib's reflected one."""
+
+    def reversed_bits(value: int, bits: int) -> int:
+        return int(f"{value:0{bits}b}"[::-1], 2)
+
+    binary = (built.folder / "ouroboros.bin").read_bytes()
+    reflected = zlib.crc32(bytes(reversed_bits(byte, 8) for byte in binary[: BOOT2_BYTES - 4])) ^ 0xFFFFFFFF
+    stored = int.from_bytes(binary[BOOT2_BYTES - 4 : BOOT2_BYTES], "little")
+    assert stored == reversed_bits(reflected, 32) and binary[0] != 0
+
+
+@needs_compiler
+def test_a_chip_whose_boot_rom_takes_uf2_gets_one_as_microsoft_s_converter_writes_it(built):
+    target = built.board.target
+    found = built.folder / "ouroboros.uf2"
+    assert found.is_file() == (target.uf2_family is not None)
+    if target.uf2_family is not None:
+        uf2conv.appstartaddr, uf2conv.familyid = target.flash_origin, target.uf2_family
+        assert found.read_bytes() == uf2conv.convert_to_uf2((built.folder / "ouroboros.bin").read_bytes())
+
+
+@pytest.mark.parametrize(("n_bytes", "n_blocks"), [(1, 1), (256, 1), (257, 2), (100_000, 391)])
+def test_uf2_holds_the_image_whole_and_says_where_it_goes(n_bytes, n_blocks):
+    content = np.random.default_rng(1).bytes(n_bytes)
+    image = uf2_image(content, 0x1000_0000, 0xE48B_FF56)
+    assert len(image) == 512 * n_blocks
+    uf2conv.appstartaddr, uf2conv.familyid = 0, 0xE48B_FF56
+    assert uf2conv.convert_from_uf2(image) == content.ljust(256 * n_blocks, b"\0")
+    assert uf2conv.appstartaddr == 0x1000_0000
 
 
 @needs_compiler
 def test_the_map_names_controller_and_predictor(built):
     lines = (built.folder / "ouroboros.map").read_text().splitlines()
     symbols = {line.split()[-1] for line in lines[1:]}
-    assert {"main", "ouro_predict", "ouro_controller_step", "board_pulse_start"} <= symbols
+    assert {"main", "ouro_predict_within", "ouro_controller_step", "board_pulse_start"} <= symbols
     assert built.compiler in (built.folder / "size.txt").read_text()
 
 
-@needs_compiler
+@needs_emulator
+@pytest.mark.parametrize("made", EMULATED, indirect=True)
 def test_every_pulse_of_the_emulated_firmware_is_the_reference_s(built, made):
-    emulator_of(made[0])
     found = emulate_built(built, made[1], load_preset("ouroboros"), seed=3, trials=20, verify_trials=5)
     network = json.loads((made[1] / "manifest.json").read_text())["network"]["sha256"][:12]
     assert found["identity"].startswith(f"Ouroboros,{made[0]},{network},")
@@ -80,10 +122,10 @@ def test_every_pulse_of_the_emulated_firmware_is_the_reference_s(built, made):
     assert found["write_and_verify"]["devices"] == 5 and found["write_and_verify"]["differing"] == 0
 
 
-@needs_compiler
+@needs_emulator
+@pytest.mark.parametrize("made", ONE_AND_TWO_LINES, indirect=True)
 @pytest.mark.parametrize("built", COMPILERS[:1], indirect=True)
 def test_the_client_finds_the_same_on_the_emulated_board_as_on_the_virtual_one(built, made):
-    emulator_of(made[0])
 
     def results(*options):
         command = [sys.executable, "-m", "codegen", "instrument", str(made[1]), "--tcp", "0", *options]
@@ -106,9 +148,10 @@ def test_the_client_finds_the_same_on_the_emulated_board_as_on_the_virtual_one(b
     assert results("--elf", str(built.folder)) == results("--devices", "4096", "--columns", "64")
 
 
-@needs_compiler
+@needs_emulator
+@pytest.mark.parametrize("made", ONE_AND_TWO_LINES[:1], indirect=True)
+@pytest.mark.parametrize("built", COMPILERS[:1], indirect=True)
 def test_an_emulated_firmware_with_another_network_is_noticed(built, made, networks, tmp_path):
-    emulator_of(made[0])
     layers = networks.layers((2, 16, 16, 1), seed=1)
     network = networks.write(tmp_path / "other.onnx", layers, "log10_s")
     make_firmware(network, load_board(made[0]), tmp_path / "other", None, force=False)
@@ -118,10 +161,10 @@ def test_an_emulated_firmware_with_another_network_is_noticed(built, made, netwo
     assert found["pulses_differing_from_reference"] > 0
 
 
-@needs_compiler
+@needs_emulator
+@pytest.mark.parametrize("made", ONE_AND_TWO_LINES[1:], indirect=True)
 def test_the_commands_build_and_emulate(made, tmp_path):
     board, firmware = made
-    emulator_of(board)
     elf = ["elf", str(firmware), "--board", board, "-o", str(tmp_path / "elf")]
     subprocess.run([sys.executable, "-m", "codegen", *elf], check=True, capture_output=True)
     command = ["emulate", "--board", board, "--trials", "2", "--verify-trials", "1", "--json"]
@@ -129,6 +172,7 @@ def test_the_commands_build_and_emulate(made, tmp_path):
     assert json.loads(done.output)["pulses_differing_from_reference"] == 0
 
 
+@pytest.mark.parametrize("made", ONE_AND_TWO_LINES[:1], indirect=True)
 def test_what_cannot_be_built_or_run_is_refused_with_advice(made, tmp_path, networks):
     board, firmware = made
     with pytest.raises(UserError, match=f"make elf BOARD={board}"):
