@@ -25,7 +25,8 @@ from predictor_speed import write_network
 from codegen.boards import Board, load_board
 from codegen.calibration import grid_pairs
 from codegen.core_emulator import CoreEmulator, predict_batch, read_image
-from codegen.cross import CORES, CrossCompiler, compile_predictor, cross_compiler, link
+from codegen.cores import CORES
+from codegen.cross import CrossCompiler, compile_predictor, cross_compiler, link
 from codegen.firmware import make_firmware
 from codegen.fixed import Int64Array
 from codegen.folding import window_nS
