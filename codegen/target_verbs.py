@@ -22,12 +22,12 @@ FIRMWARE, ELF = Path("build/firmware"), Path("build/elf")
 @click.command()
 def boards() -> None:
     """List the boards there are: processor core, QEMU machine, whether an ELF can be built."""
-    click.echo(f"{'board':16} {'core':15} {'emulator':16} {'elf':4} description")
+    click.echo(f"{'board':16} {'core':15} {'emulator':18} {'elf':4} description")
     for name in board_names():
         board = load_board(name)
         target = board.target
         elf = "yes" if is_buildable(board) else "no"
-        click.echo(f"{name:16} {target.cpu:15} {target.emulator or '-':16} {elf:4} {board.description}")
+        click.echo(f"{name:16} {target.cpu:15} {target.emulator or '-':18} {elf:4} {board.description}")
 
 
 @click.command()
