@@ -19,7 +19,7 @@ from codegen.cores import CORES
 from codegen.cross import compile_predictor, find_cross_compilers
 from codegen.firmware import load_firmware, make_firmware
 from codegen.host import HostLibrary
-from codegen.kernels import ARMV7EM, PORTABLE, THUMB, kernel_of, padded_columns, streams
+from codegen.kernels import ARMV7EM, PORTABLE, RV32IM, THUMB, arrays, kernel_of, padded_columns, streams
 from codegen.qmodel import QuantizedModel
 from codegen.reference import ReferencePredictor
 from codegen.render import render
@@ -67,7 +67,7 @@ def test_every_core_computes_the_reference(paper: Path, core: str, name: str, tm
     assert len(run(emulator, load_firmware(paper).model, count=30)) == 41
 
 
-CODED = ["cortex-m0plus", "cortex-m3", "cortex-m4"]  # cores whose kernels are in assembly
+CODED = ["cortex-m0plus", "cortex-m3", "cortex-m4", "rv32imc"]  # cores with kernels of their own
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ CODED = ["cortex-m0plus", "cortex-m3", "cortex-m4"]  # cores whose kernels are i
 )
 @pytest.mark.parametrize("name", ["gcc", "zig"])
 @pytest.mark.parametrize("core", CODED)
-def test_kernels_in_assembly_take_any_shape(
+def test_kernels_of_cores_take_any_shape(
     networks, shape: str, encoding: str, name: str, core: str, tmp_path: Path
 ) -> None:
     folder = firmware(networks, tmp_path, shape, with_core(core), encoding)
@@ -118,7 +118,7 @@ def saturating(model: QuantizedModel, relu: tuple[bool, bool], seed: int) -> Qua
     [(True, True), (True, False), (False, True), (False, False)],
     ids=["relu_to_relu", "relu_to_signed", "signed_to_relu", "signed_to_signed"],
 )
-def test_kernels_in_assembly_saturate(networks, relu: tuple[bool, bool], core: str, tmp_path: Path) -> None:
+def test_kernels_of_cores_saturate(networks, relu: tuple[bool, bool], core: str, tmp_path: Path) -> None:
     """Both ends of int16, with and without a ReLU before and after; the plain C of the same tables too."""
     board = with_core(core)
     board = board.model_copy(update={"timer": board.timer.model_copy(update={"max_ticks": 2**31 - 1})})
@@ -134,9 +134,9 @@ def test_kernels_in_assembly_saturate(networks, relu: tuple[bool, bool], core: s
     for layer, values in zip(model.layers, hidden, strict=False):
         assert values.max() == 32767 and values.min() == (0 if layer.relu else -32768)
     assert len(np.unique(ReferencePredictor(model).predict_batch(start, target).ticks)) > 40
-    if core == "cortex-m3" and relu[0] != relu[1]:  # both ends in the one reader in plain C
+    if core in ("cortex-m3", "rv32imc") and relu[0] != relu[1]:  # both ends, in plain C for this machine
         assert verify_sanitized(HostLibrary(folder), 10_000, seed=1) == 10_000
-    for compiler_found in COMPILERS.values():
+    for compiler_found in find_cross_compilers(CORES[core].family):
         compile_predictor(folder, CORES[core], tmp_path / "p.elf", compiler_found)
         run(CoreEmulator(read_image(tmp_path / "p.elf"), CORES[core]), model, count=50)
 
@@ -205,8 +205,16 @@ def test_a_risc_v_count_is_that_of_the_instructions(tmp_path: Path) -> None:
     assert (cost.multiplications, cost.stack_bytes) == (2, 32)
 
 
-def test_the_streams_hold_the_layers(networks, tmp_path: Path) -> None:
+def test_streams_and_arrays_hold_the_layers(networks, tmp_path: Path) -> None:
     model = load_firmware(firmware(networks, tmp_path, "odd", load_board("generic"))).model
+    for layer, columns, array in zip(
+        model.layers, padded_columns(model, RV32IM), arrays(model, RV32IM), strict=True
+    ):
+        rows = np.zeros((len(array.bias), columns), dtype=np.int64)
+        rows[: layer.rows, : layer.columns] = layer.weights
+        blocks = [rows[k : k + 8].T.ravel().tolist() for k in range(0, len(rows), 8)]
+        assert array.weights == blocks and len(array.shift) in (0, len(rows))
+        assert array.bias[: layer.rows] == list(layer.rounding_bias)
     for kernel, at_once, block in ((ARMV7EM, 2, 8), (THUMB, 4, 1)):
         for layer, columns, stream in zip(
             model.layers, padded_columns(model, kernel), streams(model, kernel), strict=True
@@ -228,6 +236,7 @@ def test_the_streams_hold_the_layers(networks, tmp_path: Path) -> None:
 def test_kernels_follow_the_core() -> None:
     assert kernel_of("cortex-m4") == kernel_of("Cortex-M7") == ARMV7EM
     assert kernel_of("cortex-m0") == kernel_of("cortex-m0plus") == kernel_of("Cortex-M3") == THUMB
+    assert kernel_of("rv32imc") == RV32IM
     assert kernel_of("cortex-m33") == kernel_of("anything") == PORTABLE
 
 
@@ -266,6 +275,13 @@ def test_what_is_no_elf_is_refused(paper: Path, tmp_path: Path, monkeypatch: pyt
     ):
         done = CliRunner().invoke(main, ["size", *arguments])
         assert isinstance(done.exception, UserError) and complaint in str(done.exception)
+
+
+def test_the_risc_v_kernel_is_within_its_budget(networks, tmp_path: Path) -> None:
+    compiler("gcc", "rv32imc")
+    found = measure(firmware(networks, tmp_path, "paper", with_core("rv32imc")), CORES["rv32imc"])
+    require_within(found, BUDGETS)
+    assert found.kernel == RV32IM and found.instructions > 3 * 4192  # load, multiply, add
 
 
 @pytest.mark.skipif(not COMPILERS, reason="no cross compiler")
