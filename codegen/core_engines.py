@@ -44,16 +44,20 @@ class Engine:
     """How many instructions lie in code that was stepped over without a branch."""
 
 
+def has_engine(core: Core) -> bool:
+    """Whether the core's instructions can be counted."""
+    return core.family in _ENGINES
+
+
 def engine_of(core: Core) -> Engine:
     """The engine that runs a core.
 
     Raises:
         UserError: there is none.
     """
-    engine = _ENGINES.get(core.family)
-    if engine is None:
-        raise UserError(f"the instructions of {core.family.title} cannot be counted here")
-    return engine
+    if not has_engine(core):
+        raise UserError(f"core '{core.name}' runs in QEMU only: its instructions cannot be counted")
+    return _ENGINES[core.family]
 
 
 def _arm_kind(instruction: Any) -> Kind:

@@ -12,8 +12,9 @@ from sim.errors import UserError
 class Family:
     """Cores of one instruction set.
 
-    `flags` are for GCC and zig; `qemu_image` are the options in front of an ELF; `pulse_format` is the layout of
-    `ouro_pulse_t` under the family's calling convention, for `struct`: enumerations differ in size.
+    `flags` are for GCC and, where it can compile for them, zig; `qemu_image` are the options in front of an ELF;
+    `pulse_format` is the layout of `ouro_pulse_t` under the family's calling convention, for `struct`: enumerations
+    differ in size.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Family:
     qemu_image: tuple[str, ...]
     flags: tuple[str, ...]
     pulse_format: str
+    has_zig: bool = True
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Core:
     family: Family
     description: str
     gcc_flags: tuple[str, ...]
-    zig_flags: tuple[str, ...]
+    zig_flags: tuple[str, ...] = ()
 
 
 CORTEX_M = Family(
@@ -59,7 +61,19 @@ RISCV = Family(
     flags=("-mabi=ilp32", "-msmall-data-limit=0", "-mno-relax"),
     pulse_format="<iI",
 )
-FAMILIES = (CORTEX_M, RISCV)
+AVR = Family(
+    name="avr",
+    title="AVR",
+    gcc="avr-gcc",
+    gcc_package="gcc-avr",
+    qemu="qemu-system-avr",
+    qemu_image=("-bios",),
+    # Named address spaces, by which tables stay in flash, are GNU C; the flash is small.
+    flags=("-std=gnu11", "-Os"),
+    pulse_format="<hI",
+    has_zig=False,  # 0.17 compiles for AVR, but not its own library of 32-bit arithmetic
+)
+FAMILIES = (CORTEX_M, RISCV, AVR)
 
 
 def _cortex_m(name: str, description: str) -> Core:
@@ -81,6 +95,12 @@ CORES = {
             "RISC-V of 32 bits with multiplier and short instructions, as the FE310",
             ("-march=rv32imc",),
             ("-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+m+c"),
+        ),
+        Core(
+            "atmega328p",
+            AVR,
+            "AVR of 8 bits with 32 KiB of flash and 2 KiB of RAM",
+            ("-mmcu=atmega328p",),
         ),
     )
 }

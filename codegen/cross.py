@@ -53,7 +53,7 @@ def find_cross_compilers(family: Family = CORTEX_M) -> list[CrossCompiler]:
     found = []
     if gcc := shutil.which(family.gcc):
         found.append(CrossCompiler(family.gcc, (gcc,)))
-    if importlib.util.find_spec("ziglang"):
+    if family.has_zig and importlib.util.find_spec("ziglang"):
         found.append(CrossCompiler(ZIG, (sys.executable, "-m", "ziglang", "cc")))
     return found
 
@@ -67,12 +67,11 @@ def cross_compiler(name: str | None = None, family: Family = CORTEX_M) -> CrossC
     for compiler in find_cross_compilers(family):
         if name in (None, compiler.name):
             return compiler
-    if name not in (None, family.gcc, ZIG):
-        raise UserError(f"{name} does not compile for {family.title}: choose {family.gcc} or {ZIG}")
-    raise UserError(
-        f"no {name or 'cross compiler'} found: pip install 'ouroboros-firmware[target]' brings zig,"
-        f" apt install {family.gcc_package} brings GCC"
-    )
+    names = (family.gcc, ZIG) if family.has_zig else (family.gcc,)
+    if name not in (None, *names):
+        raise UserError(f"{name} does not compile for {family.title}: choose {' or '.join(names)}")
+    pip = "pip install 'ouroboros-firmware[target]' brings zig, " if family.has_zig else ""
+    raise UserError(f"no {name or 'cross compiler'} found: {pip}apt install {family.gcc_package} brings GCC")
 
 
 def compile_predictor(folder: Path, core: Core, output: Path, compiler: CrossCompiler) -> None:
@@ -105,8 +104,8 @@ def link(
     _run(
         [
             *compiler.command,
-            *compiler.flags(core),
             *_COMMON,
+            *compiler.flags(core),
             *_LINK,
             "-T",
             str(linker_script),

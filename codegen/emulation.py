@@ -99,15 +99,18 @@ class Emulated:
             raise UserError(f"the firmware refused '{command}': {error}")
 
     def enable_link(self) -> None:
-        """Switch the bench link on. What comes before the firmware has set up its lines is lost: try again."""
+        """Switch the bench link on, once the firmware answers: what comes before it has set up its lines is lost."""
         for _ in range(int(PATIENCE_S / START_TRY_S)):
-            self._answer("LINK")
             _send(self._host, b"*IDN?\n")
             with suppress(_SilentError):
                 self._reply(START_TRY_S)
                 break
-        while not self.ask("SYST:ERR?").startswith("0,"):  # further answers to *IDN?, if it was asked in vain
+        _send(self._host, b"*CLS\nSYST:ERR?\n")
+        while not self._reply().startswith("0,"):  # late answers to *IDN?, if it was asked again
             pass
+        self._answer("LINK")
+        for _ in range(2):  # turns of the firmware's loop, in which it takes the line
+            self.ask("*IDN?")
 
     def relay(self, client: socket.socket) -> None:
         """Be the firmware's serial line for `client` until it hangs up, and serve the bench link.

@@ -13,7 +13,7 @@ import numpy as np
 from codegen.fixed import Int64Array
 from codegen.qmodel import QuantizedLayer, QuantizedModel
 
-PORTABLE, ARMV7EM, THUMB, RV32IM = "portable", "armv7em", "thumb", "rv32im"
+PORTABLE, ARMV7EM, THUMB, RV32IM, AVR = "portable", "armv7em", "thumb", "rv32im", "avr"
 _OF_CPU = {
     "cortex-m0": THUMB,
     "cortex-m0plus": THUMB,
@@ -21,14 +21,21 @@ _OF_CPU = {
     "cortex-m4": ARMV7EM,
     "cortex-m7": ARMV7EM,
     "rv32imc": RV32IM,
+    "atmega328p": AVR,
 }
 _STREAMED = (
     ARMV7EM,
     THUMB,
 )  # one array a layer, of words; the others have arrays of weights, biases and shifts
-ROWS_AT_ONCE = {PORTABLE: 1, ARMV7EM: 2, THUMB: 4, RV32IM: 8}  # rows that a list of weights or words holds
+ROWS_AT_ONCE = {
+    PORTABLE: 1,
+    ARMV7EM: 2,
+    THUMB: 4,
+    RV32IM: 8,
+    AVR: 1,
+}  # rows that a list of weights or words holds
 _BLOCK = 8  # columns that follow each other in the armv7em stream
-_PADDING = {PORTABLE: 1, ARMV7EM: 16, THUMB: 8, RV32IM: 8}  # of activations
+_PADDING = {PORTABLE: 1, ARMV7EM: 16, THUMB: 8, RV32IM: 8, AVR: 1}  # of activations
 _WEIGHT_OFFSET = 0x8000  # added to every weight of a thumb stream
 
 

@@ -17,6 +17,7 @@ from codegen import VERSION
 from codegen.boards import Board
 from codegen.cross import PREDICTOR_SOURCES
 from codegen.kernels import (
+    AVR,
     ROWS_AT_ONCE,
     Arrays,
     arrays,
@@ -112,6 +113,7 @@ def render(
     context = {
         "model": model,
         "kernel": kernel,
+        "flash": "OURO_FLASH " if kernel == AVR else "",
         "table_bytes": table_bytes(model, kernel),
         "buffer_length": padded(model.buffer_length, kernel),
         "input_length": padded_columns(model, kernel)[0],

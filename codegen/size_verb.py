@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from codegen.core_engines import has_engine
 from codegen.cores import CORES, load_core
 from codegen.cross import COMPILER_NAMES, find_cross_compilers
 from codegen.firmware import load_firmware
@@ -67,9 +68,9 @@ def size(
 
 
 def _compilable(compiler: str | None, elf: Path | None) -> list[str]:
-    """Names of the cores that there is a compiler for."""
+    """Names of the cores that can be counted and that there is a compiler for."""
     found = []
-    for core in CORES.values():
+    for core in filter(has_engine, CORES.values()):
         names = [each.name for each in find_cross_compilers(core.family)]
         if elf or (compiler in names if compiler else names):
             found.append(core.name)

@@ -9,6 +9,7 @@ need arm-none-eabi-gcc gcc-arm-none-eabi
 need qemu-system-arm qemu-system-arm
 need riscv64-unknown-elf-gcc gcc-riscv64-unknown-elf
 need qemu-system-riscv32 qemu-system-misc
+need avr-gcc gcc-avr
 if [ -z "$missing" ]; then
     echo "compilers and emulators are there"
 elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

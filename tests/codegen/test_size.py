@@ -15,11 +15,12 @@ from codegen import cross
 from codegen.__main__ import main
 from codegen.boards import Board, load_board
 from codegen.core_emulator import CoreEmulator, read_image
+from codegen.core_engines import has_engine
 from codegen.cores import CORES
 from codegen.cross import compile_predictor, find_cross_compilers
 from codegen.firmware import load_firmware, make_firmware
 from codegen.host import HostLibrary
-from codegen.kernels import ARMV7EM, PORTABLE, RV32IM, THUMB, arrays, kernel_of, padded_columns, streams
+from codegen.kernels import ARMV7EM, AVR, PORTABLE, RV32IM, THUMB, arrays, kernel_of, padded_columns, streams
 from codegen.qmodel import QuantizedModel
 from codegen.reference import ReferencePredictor
 from codegen.render import render
@@ -59,7 +60,7 @@ def firmware(networks, folder: Path, shape: str, board: Board, encoding: str = "
 
 
 @pytest.mark.parametrize("name", ["gcc", "zig"])
-@pytest.mark.parametrize("core", sorted(CORES))
+@pytest.mark.parametrize("core", [core.name for core in CORES.values() if has_engine(core)])
 def test_every_core_computes_the_reference(paper: Path, core: str, name: str, tmp_path: Path) -> None:
     """`run` compares status, direction and ticks of every call."""
     compile_predictor(paper, CORES[core], tmp_path / "p.elf", compiler(name, core))
@@ -236,7 +237,7 @@ def test_streams_and_arrays_hold_the_layers(networks, tmp_path: Path) -> None:
 def test_kernels_follow_the_core() -> None:
     assert kernel_of("cortex-m4") == kernel_of("Cortex-M7") == ARMV7EM
     assert kernel_of("cortex-m0") == kernel_of("cortex-m0plus") == kernel_of("Cortex-M3") == THUMB
-    assert kernel_of("rv32imc") == RV32IM
+    assert kernel_of("rv32imc") == RV32IM and kernel_of("atmega328p") == AVR
     assert kernel_of("cortex-m33") == kernel_of("anything") == PORTABLE
 
 
@@ -259,6 +260,11 @@ def test_the_command(paper: Path, tmp_path: Path) -> None:
     assert 0 < figures["table_bytes"] < figures["network_flash_bytes"] <= figures["flash_bytes"]
     assert 4192 < figures["instructions"] < figures["cycles"]
     for arguments, complaint in (
+        (["--core", "atmega328p"], "core 'atmega328p' runs in QEMU only"),
+        (
+            ["--compiler", "avr-gcc"],
+            "avr-gcc does not compile for Arm Cortex-M: choose arm-none-eabi-gcc or zig",
+        ),
         (["--core", "z80"], "unknown core 'z80'; known: cortex-m0"),
         (["--budget", str(tmp_path / "none.toml")], "cannot read"),
     ):

@@ -19,7 +19,7 @@ from intelhex import IntelHex
 
 from codegen.__main__ import main
 from codegen.boards import load_board
-from codegen.cores import load_core
+from codegen.cores import AVR, load_core
 from codegen.cross import find_cross_compilers
 from codegen.emulation import emulate_built
 from codegen.firmware import make_firmware
@@ -49,6 +49,8 @@ def built(request, made, tmp_path_factory) -> Built:
     family = load_core(load_board(made[0]).target.cpu).family
     found = [compiler.name for compiler in find_cross_compilers(family)]
     wanted = {"gcc": family.gcc, "zig": "zig", "first": next(iter(found), "any")}[request.param]
+    if wanted == "zig" and not family.has_zig:
+        pytest.skip(f"zig does not compile for {family.title}")
     if wanted not in found:
         pytest.skip(f"no compiler {wanted} for {made[0]}: scripts/targets.sh installs one")
     return build_elf(made[1], tmp_path_factory.mktemp("elf") / request.param, wanted)
@@ -66,7 +68,7 @@ def test_hex_and_bin_hold_the_same_bytes_and_start_with_a_vector_table_or_with_t
     binary = (built.folder / "ouroboros.bin").read_bytes()
     assert image.minaddr() == target.flash_origin
     assert image.tobinstr() == binary and len(binary) == built.flash_bytes
-    first = {"riscv": "target_reset"}.get(target.startup)
+    first = {"riscv": "target_reset", "avr": "target_vectors"}.get(target.startup)
     if first is not None:
         with built.elf.open("rb") as file:
             (entry,) = ELFFile(file).get_section_by_name(".symtab").get_symbol_by_name(first)
@@ -129,6 +131,23 @@ def test_every_pulse_of_the_emulated_firmware_is_the_reference_s(built, made):
     assert sum(found["statuses"].values()) == 20
     assert found["pulses_differing_from_reference"] == found["conductances_differing_from_reference"] == 0
     assert found["write_and_verify"]["devices"] == 5 and found["write_and_verify"]["differing"] == 0
+
+
+@pytest.mark.parametrize("made", ["arduino-uno"], indirect=True)
+@pytest.mark.parametrize("shape", [(2, 1), (2, 3, 5, 1), (2, 32, 64, 32, 1)])
+def test_an_int_of_16_bits_computes_the_reference_too(made, networks, tmp_path, shape):
+    """Linear widths, whose decoding takes 64 bits, and weights at the ends of their range."""
+    needs_emulator(made[0])
+    if not find_cross_compilers(AVR):
+        pytest.skip("no avr-gcc: scripts/targets.sh installs it")
+    network = networks.write(tmp_path / "net.onnx", networks.layers(shape, seed=5, spread=3.0), "linear_s")
+    make_firmware(network, load_board(made[0]), tmp_path / "firmware", None, force=False)
+    built = build_elf(tmp_path / "firmware", tmp_path / "elf")
+    found = emulate_built(
+        built, tmp_path / "firmware", load_preset("ouroboros"), 4, trials=30, verify_trials=0
+    )
+    assert found["pulses_differing_from_reference"] == found["conductances_differing_from_reference"] == 0
+    assert found["statuses"]["OK"] > 20
 
 
 @pytest.mark.parametrize("made", ONE_AND_TWO_LINES, indirect=True)
