@@ -24,7 +24,8 @@ _COMMON = (
     "-ffunction-sections",
     "-fdata-sections",
 )
-_LINK = ("-static", "-Wl,--gc-sections")
+# Controllers call another function of the predictor; `codegen size` calls this one, in a whole board's ELF too.
+_LINK = ("-static", "-Wl,--gc-sections", "-Wl,-u,ouro_predict")
 ZIG = "zig"
 COMPILER_NAMES = (*(family.gcc for family in FAMILIES), ZIG)
 
