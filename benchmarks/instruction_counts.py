@@ -25,7 +25,8 @@ from predictor_speed import write_network
 from codegen.boards import Board, load_board
 from codegen.calibration import grid_pairs
 from codegen.core_emulator import CoreEmulator, predict_batch, read_image
-from codegen.cross import CORES, CrossCompiler, compile_predictor, cross_compiler, link
+from codegen.cores import CORES
+from codegen.cross import CrossCompiler, compile_predictor, cross_compiler, link
 from codegen.firmware import make_firmware
 from codegen.fixed import Int64Array
 from codegen.folding import window_nS
@@ -35,7 +36,7 @@ from codegen.size import run
 from firmware_templates import PREDICTOR_LINKER_SCRIPT
 from sim.errors import UserError
 
-SHOWN = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7")
+SHOWN = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "rv32imc")
 CALLS = 20
 FLOAT_TOLERANCE = 1e-5  # of the output's range
 # Measured earlier with arm-none-eabi-gcc 12.2 -O2 on another network of the size 2-32-64-32-1; thousands.
@@ -204,10 +205,13 @@ def ours(network: Path, cpu: str, core: str, compiler: CrossCompiler, folder: Pa
 
 def main() -> None:
     """Print the table."""
-    try:
-        compiler = cross_compiler()
-    except UserError as error:
-        print(f"instructions by core skipped: {error}")
+    compilers = {}
+    for core in SHOWN:
+        try:
+            compilers[core] = cross_compiler(family=CORES[core].family)
+        except UserError as error:
+            print(f"instructions of {core} skipped: {error}")
+    if not compilers:
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -220,21 +224,25 @@ def main() -> None:
         y = x
         for layer in network.layers:
             y = layer.evaluate(y)
-        print(f"instructions of one inference, the most of some; {compiler.version()} -O2, no FPU")
-        print(f"{'':36}" + "".join(f"{core:>15}" for core in SHOWN) + f"{'largest error':>16}")
+        versions = ", ".join(dict.fromkeys(compiler.version() for compiler in compilers.values()))
+        print(f"instructions of one inference, the most of some; -O2, no FPU; {versions}")
+        print(f"{'':36}" + "".join(f"{core:>15}" for core in compilers) + f"{'largest error':>16}")
 
         def show(name: str, counts: list[int], error: float) -> None:
             print(f"{name:36}" + "".join(f"{count:15,}" for count in counts) + f"{error:15.3%}")
 
         for name, cpus in (
-            (" ".join(["ours:", *dict.fromkeys(kernel_of(core) for core in SHOWN)]), SHOWN),
-            ("ours: portable", ("any",) * len(SHOWN)),
+            (" ".join(["ours:", *dict.fromkeys(kernel_of(core) for core in compilers)]), tuple(compilers)),
+            ("ours: portable", ("any",) * len(compilers)),
         ):
-            found = [ours(path, cpu, core, compiler, folder) for cpu, core in zip(cpus, SHOWN, strict=True)]
+            found = [
+                ours(path, cpu, core, compiler, folder)
+                for cpu, (core, compiler) in zip(cpus, compilers.items(), strict=True)
+            ]
             show(name, [count for count, _ in found], found[0][1])
         for name, make in (("naive int8 C", naive_int8), ("naive float C", naive_float)):
             naive = make(network, x, y[:, 0])
-            show(name, [instructions_of(naive, core, compiler, folder) for core in SHOWN], naive.error)
+            show(name, [instructions_of(naive, *each, folder) for each in compilers.items()], naive.error)
     print("cited, not measured here: Cortex-M0+, M3, M4")
     for name, figures in CITED.items():
         print(f"{name:36}{figures}")

@@ -21,6 +21,7 @@ INT32_MAX = 2**31 - 1
 Positive = Annotated[int, Field(ge=1, le=INT32_MAX)]
 # Names end up in C string literals, folder names and command lines.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+Machine = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_,=-]{0,39}$")]
 Address = Annotated[int, Field(ge=0, lt=2**32)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\r\n]*$")]
 
@@ -104,8 +105,8 @@ class Target(StrictModel):
     ram_origin: Address | None = None
     startup: Name | None = None
     """Folder of `firmware_templates/targets` with the core family's start-up and linker script."""
-    emulator: Name | None = None
-    """QEMU's name of the machine."""
+    emulator: Machine | None = None
+    """QEMU's name of the machine, with its options."""
     serial_lines: Literal[1, 2] = 2
     """1: the bench link shares the host's line (`firmware_templates/targets/ouro_shared_line.h`)."""
     uf2_family: Address | None = None

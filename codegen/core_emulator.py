@@ -1,7 +1,7 @@
-"""Runs the compiled predictor instruction by instruction on an emulated Cortex-M core (Unicorn).
+"""Runs the compiled predictor instruction by instruction on an emulated core (Unicorn).
 
 Unicorn executes the machine code that would be flashed; it shows every instruction except those that a false
-condition in an IT block skips, which real cores step through too: they are counted from the gaps.
+condition skips in an Arm core's IT block, which real cores step through too: they are counted from the gaps.
 """
 
 from __future__ import annotations
@@ -16,26 +16,19 @@ import numpy as np
 import unicorn
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
-from unicorn import arm_const
 
-from codegen.cross import Core
+from codegen.core_engines import Kind, engine_of
+from codegen.cores import Core
 from codegen.fixed import Int64Array
 from sim.errors import UserError
 
-RAM_ADDRESS, RAM_BYTES = 0x2000_0000, 0x4_0000
-STOP_ADDRESS = 0x0FFF_0000  # the return address of the call
-STACK_TOP = RAM_ADDRESS + RAM_BYTES
-PULSE_ADDRESS = STACK_TOP - 0x1_0000  # above an image's own memory, below the stack
+STACK_ADDRESS, STACK_BYTES = 0x7000_0000, 0x1_0000  # where no image lies
+STACK_TOP = STACK_ADDRESS + STACK_BYTES
+PULSE_ADDRESS = STACK_ADDRESS  # far below the stack
+STOP_ADDRESS = 0x7FFF_0000  # the return address of the call
 MOST_INSTRUCTIONS = 10_000_000
 _PAGE = 0x1000
 _NOT_THE_NETWORK = ("ouro_exp2", "exp2_", "mantissa_", "__")
-_MODELS = {
-    "cortex-m0": arm_const.UC_CPU_ARM_CORTEX_M0,
-    "cortex-m0plus": arm_const.UC_CPU_ARM_CORTEX_M0,
-    "cortex-m3": arm_const.UC_CPU_ARM_CORTEX_M3,
-    "cortex-m4": arm_const.UC_CPU_ARM_CORTEX_M4,
-    "cortex-m7": arm_const.UC_CPU_ARM_CORTEX_M7,
-}
 
 
 @dataclass(frozen=True)
@@ -81,7 +74,7 @@ def read_image(path: Path) -> Image:
             symbols = {x.name: int(x["st_value"]) for x in named}
             other = sum(int(x["st_size"]) for x in named if x.name.startswith(_NOT_THE_NETWORK))
             return Image(
-                segments=tuple((int(s["p_vaddr"]), bytes(s.data())) for s in loaded),
+                segments=tuple((int(s["p_vaddr"]), s.data().ljust(s["p_memsz"], b"\0")) for s in loaded),
                 symbols=symbols,
                 flash_bytes=int(sum(fixed)),
                 other_flash_bytes=other,
@@ -95,43 +88,40 @@ class CoreEmulator:
     """Calls `ouro_predict` of an image on one core."""
 
     def __init__(self, image: Image, core: Core) -> None:
-        self._entry = image.symbols["ouro_predict"] | 1
-        self._uc: Any = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
-        self._uc.ctl_set_cpu_model(_MODELS[core.name])
-        self._uc.mem_map(RAM_ADDRESS, RAM_BYTES)
+        self._engine = engine = engine_of(core)
+        self._pulse = struct.Struct(core.family.pulse_format)
+        self._entry = image.symbols["ouro_predict"] & ~engine.code_bit
+        self._uc: Any = unicorn.Uc(*engine.unicorn)
+        self._uc.ctl_set_cpu_model(engine.models[core.name])
+        self._uc.mem_map(STACK_ADDRESS, STACK_BYTES)
         self._uc.mem_map(STOP_ADDRESS, _PAGE)
         for first, last in _pages(image):
-            if not RAM_ADDRESS <= first < last <= RAM_ADDRESS + RAM_BYTES:
-                self._uc.mem_map(first, last - first)
+            self._uc.mem_map(first, last - first)
         for address, content in image.segments:
             self._uc.mem_write(address, content)
-        self._decoder = capstone.Cs(capstone.CS_ARCH_ARM, capstone.CS_MODE_THUMB | capstone.CS_MODE_MCLASS)
+        self._decoder = capstone.Cs(*engine.capstone)
         self._decoder.detail = True
-        self._kinds: dict[int, _Kind] = {}
+        self._kinds: dict[int, Kind] = {}
         self._uc.hook_add(unicorn.UC_HOOK_CODE, self._step)
         self._reset()
 
     def predict(self, g_start_nS: int, g_target_nS: int) -> tuple[int, int, int, Cost]:
         """Status, direction, ticks and cost of one call."""
-        uc = self._uc
+        uc, engine = self._uc, self._engine
         self._reset()
-        uc.mem_write(PULSE_ADDRESS, b"\xaa" * 8)
+        uc.mem_write(PULSE_ADDRESS, b"\xaa" * self._pulse.size)
         values = (g_start_nS & 0xFFFFFFFF, g_target_nS & 0xFFFFFFFF, PULSE_ADDRESS)
-        for register, value in zip(
-            (arm_const.UC_ARM_REG_R0, arm_const.UC_ARM_REG_R1, arm_const.UC_ARM_REG_R2), values, strict=True
-        ):
+        for register, value in zip(engine.arguments, values, strict=True):
             uc.reg_write(register, value)
-        uc.reg_write(arm_const.UC_ARM_REG_SP, STACK_TOP)
-        uc.reg_write(arm_const.UC_ARM_REG_LR, STOP_ADDRESS | 1)
+        uc.reg_write(engine.stack_pointer, STACK_TOP)
+        uc.reg_write(engine.return_address, STOP_ADDRESS | engine.code_bit)
         try:
-            uc.emu_start(self._entry, STOP_ADDRESS, count=MOST_INSTRUCTIONS)
+            uc.emu_start(self._entry | engine.code_bit, STOP_ADDRESS, count=MOST_INSTRUCTIONS)
         except unicorn.UcError as error:
-            at = uc.reg_read(arm_const.UC_ARM_REG_PC)
+            at = uc.reg_read(engine.program_counter)
             raise UserError(f"the predictor faulted at {at:#x}: {error}") from None
-        status = _signed(uc.reg_read(arm_const.UC_ARM_REG_R0), 32)
-        raw = bytes(uc.mem_read(PULSE_ADDRESS, 8))
-        # Enumerations take the smallest type under the bare-metal ABI: the direction is one signed byte.
-        direction, ticks = struct.unpack("<bxxxI", raw)
+        status = uc.reg_read(engine.result) & 0xFF
+        direction, ticks = self._pulse.unpack(bytes(uc.mem_read(PULSE_ADDRESS, self._pulse.size)))
         cost = Cost(
             self._instructions,
             self._words,
@@ -139,89 +129,39 @@ class CoreEmulator:
             self._multiplications,
             STACK_TOP - self._lowest_sp,
         )
-        return _signed(status & 0xFF, 8), int(direction), int(ticks), cost
+        return _signed(status, 8), int(direction), int(ticks), cost
 
     def _reset(self) -> None:
         self._instructions = self._words = self._branches = self._multiplications = 0
         self._lowest_sp = STACK_TOP
-        self._expected = self._entry & ~1
-        self._last_branches = True
+        self._expected = self._entry
+        self._last = Kind(words=0, branches=True, multiplies=0, moves_sp=False)
 
     def _step(self, uc: Any, address: int, size: int, _: object) -> None:
         kind = self._kinds.get(address) or self._decode(address, size)
         if address != self._expected:
-            if self._last_branches:
+            if self._last.branches:
                 self._branches += 1
             else:
-                self._instructions += self._skipped(self._expected, address)
+                gap = uc.mem_read(self._expected, address - self._expected)
+                self._instructions += self._engine.skipped(bytes(gap))
+        if self._last.moves_sp:
+            self._lowest_sp = min(self._lowest_sp, uc.reg_read(self._engine.stack_pointer))
         self._instructions += 1
         self._words += kind.words
         self._multiplications += kind.multiplies
-        self._expected, self._last_branches = address + size, kind.branches
-        if kind.moves_sp:
-            self._lowest_sp = min(self._lowest_sp, kind.sp_change + uc.reg_read(arm_const.UC_ARM_REG_SP))
+        self._expected, self._last = address + size, kind
 
-    def _skipped(self, begin: int, end: int) -> int:
-        """Instructions of an IT block that were stepped over, from `begin` to `end`."""
-        count = 0
-        while begin < end:
-            half = int.from_bytes(self._uc.mem_read(begin, 2), "little")
-            begin += 4 if half >> 11 in (0b11101, 0b11110, 0b11111) else 2
-            count += 1
-        return count
-
-    def _decode(self, address: int, size: int) -> _Kind:
-        code = bytes(self._uc.mem_read(address, size))
-        (instruction,) = self._decoder.disasm(code, address)
-        kind = self._kinds[address] = _Kind.of(instruction)
+    def _decode(self, address: int, size: int) -> Kind:
+        (instruction,) = self._decoder.disasm(bytes(self._uc.mem_read(address, size)), address)
+        kind = self._kinds[address] = self._engine.kind_of(instruction)
         return kind
-
-
-@dataclass(frozen=True)
-class _Kind:
-    words: int
-    branches: bool
-    multiplies: int
-    moves_sp: bool
-    sp_change: int
-
-    @classmethod
-    def of(cls, instruction: Any) -> _Kind:
-        name, text = instruction.mnemonic, instruction.op_str
-        words = 0
-        if name.startswith(("ldm", "stm", "push", "pop")):
-            words = len([o for o in instruction.operands if o.type == capstone.arm.ARM_OP_REG]) - (
-                0 if name.startswith(("push", "pop")) else 1
-            )
-        elif name.startswith(("ldrd", "strd")):
-            words = 2
-        elif name.startswith(("ldr", "str")):
-            words = 1
-        writes_pc = any(
-            o.type == capstone.arm.ARM_OP_REG and o.reg == capstone.arm.ARM_REG_PC
-            for o in instruction.operands
-        )
-        branches = (name[0] == "b" and not name.startswith(("bic", "bfc", "bfi", "bkpt"))) or name[:2] == "cb"
-        sp_change = 0
-        if name.startswith("push"):
-            sp_change = -4 * words
-        elif name.startswith("sub") and text.startswith("sp"):
-            sp_change = -int(instruction.operands[-1].imm)
-        elif name.startswith("str") and "[sp, #-" in text:
-            sp_change = -int(text.split("#-")[1].split("]")[0], 0)
-        return cls(
-            words=words,
-            branches=branches or writes_pc or name.startswith("tb"),
-            multiplies=int(name.startswith(("mul", "mla", "mls", "sml", "umul", "uml", "smul"))),
-            moves_sp=sp_change != 0,
-            sp_change=sp_change,
-        )
 
 
 def _pages(image: Image) -> list[tuple[int, int]]:
     """Page-aligned ranges that cover the segments, joined where they touch."""
     ranges: list[tuple[int, int]] = []
-    for address, content in sorted(each for each in image.segments if each[1]):
+    for address, content in sorted(image.segments):
         first, last = address // _PAGE * _PAGE, -(-(address + len(content)) // _PAGE) * _PAGE
         if ranges and first <= ranges[-1][1]:
             ranges[-1] = (ranges[-1][0], max(last, ranges[-1][1]))

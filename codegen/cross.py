@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codegen.build import WARNINGS
+from codegen.cores import CORTEX_M, FAMILIES, Core, Family
 from firmware_templates import PREDICTOR_LINKER_SCRIPT
 from sim.errors import UserError
 
@@ -22,99 +23,56 @@ _COMMON = (
     "-ffreestanding",
     "-ffunction-sections",
     "-fdata-sections",
-    "-mthumb",
 )
-_LINK = ("-static", "-Wl,--gc-sections")
-
-
-@dataclass(frozen=True)
-class Core:
-    """A processor core: how to compile for it. `cpu` is GCC's name."""
-
-    name: str
-    cpu: str
-    description: str
-
-    @property
-    def gcc_flags(self) -> tuple[str, ...]:
-        """What arm-none-eabi-gcc needs to know."""
-        return (f"-mcpu={self.cpu}",)
-
-    @property
-    def zig_flags(self) -> tuple[str, ...]:
-        """What zig's clang needs to know."""
-        return (
-            "-target",
-            "thumb-freestanding-eabi",
-            f"-mcpu={self.cpu.replace('-', '_')}",
-        )
-
-
-CORES = {
-    core.name: core
-    for core in (
-        Core("cortex-m0", "cortex-m0", "ARMv6-M, as the nRF51"),
-        Core("cortex-m0plus", "cortex-m0plus", "ARMv6-M, as the RP2040"),
-        Core("cortex-m3", "cortex-m3", "ARMv7-M, as the SAM3X8E"),
-        Core("cortex-m4", "cortex-m4", "ARMv7E-M, as the STM32F4"),
-        Core("cortex-m7", "cortex-m7", "ARMv7E-M, as the STM32F7"),
-    )
-}
-
-
-def load_core(name: str) -> Core:
-    """A core by name.
-
-    Raises:
-        UserError: there is no such core; the message lists those there are.
-    """
-    if name not in CORES:
-        raise UserError(f"unknown core '{name}'; known: {', '.join(CORES)}")
-    return CORES[name]
+# Controllers call another function of the predictor; `codegen size` calls this one, in a whole board's ELF too.
+_LINK = ("-static", "-Wl,--gc-sections", "-Wl,-u,ouro_predict")
+ZIG = "zig"
+COMPILER_NAMES = (*(family.gcc for family in FAMILIES), ZIG)
 
 
 @dataclass(frozen=True)
 class CrossCompiler:
-    """A compiler for Arm cores."""
+    """A compiler for the cores of a family."""
 
     name: str
     command: tuple[str, ...]
 
     def flags(self, core: Core) -> tuple[str, ...]:
         """What names the core to this compiler."""
-        return core.zig_flags if self.name == "zig" else core.gcc_flags
+        return (*(core.zig_flags if self.name == ZIG else core.gcc_flags), *core.family.flags)
 
     def version(self) -> str:
         """First line of what it says of itself."""
-        if self.name == "zig":
+        if self.name == ZIG:
             command = [*self.command[:-1], "version"]
             return f"zig {_run(command).strip()}"
         return _run([*self.command, "--version"]).splitlines()[0]
 
 
-def find_cross_compilers() -> list[CrossCompiler]:
-    """Those there are, the preferred one first."""
+def find_cross_compilers(family: Family = CORTEX_M) -> list[CrossCompiler]:
+    """Those there are for a family, the preferred one first."""
     found = []
-    if gcc := shutil.which("arm-none-eabi-gcc"):
-        found.append(CrossCompiler("arm-none-eabi-gcc", (gcc,)))
-    if importlib.util.find_spec("ziglang"):
-        found.append(CrossCompiler("zig", (sys.executable, "-m", "ziglang", "cc")))
+    if gcc := shutil.which(family.gcc):
+        found.append(CrossCompiler(family.gcc, (gcc,)))
+    if family.has_zig and importlib.util.find_spec("ziglang"):
+        found.append(CrossCompiler(ZIG, (sys.executable, "-m", "ziglang", "cc")))
     return found
 
 
-def cross_compiler(name: str | None = None) -> CrossCompiler:
-    """The preferred compiler, or the one named.
+def cross_compiler(name: str | None = None, family: Family = CORTEX_M) -> CrossCompiler:
+    """The preferred compiler for a family, or the one named.
 
     Raises:
         UserError: there is none; the message says how to get one.
     """
-    for compiler in find_cross_compilers():
+    for compiler in find_cross_compilers(family):
         if name in (None, compiler.name):
             return compiler
-    raise UserError(
-        f"no {name or 'cross compiler'} found: pip install 'ouroboros-firmware[target]' brings zig,"
-        " apt install gcc-arm-none-eabi brings GCC"
-    )
+    names = (family.gcc, ZIG) if family.has_zig else (family.gcc,)
+    if name not in (None, *names):
+        raise UserError(f"{name} does not compile for {family.title}: choose {' or '.join(names)}")
+    pip = "pip install 'ouroboros-firmware[target]' brings zig, " if family.has_zig else ""
+    raise UserError(f"no {name or 'cross compiler'} found: {pip}apt install {family.gcc_package} brings GCC")
 
 
 def compile_predictor(folder: Path, core: Core, output: Path, compiler: CrossCompiler) -> None:
@@ -143,12 +101,12 @@ def link(
         UserError: the compiler refuses them.
     """
     # 64-bit products of small cores are functions of the compiler's: zig links its own by itself.
-    libraries = ("-nostdlib", "-lgcc") if compiler.name != "zig" else ()
+    libraries = ("-nostdlib", "-lgcc") if compiler.name != ZIG else ()
     _run(
         [
             *compiler.command,
-            *compiler.flags(core),
             *_COMMON,
+            *compiler.flags(core),
             *_LINK,
             "-T",
             str(linker_script),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import selectors
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -24,6 +25,7 @@ import numpy as np
 from codegen.boards import Board
 from codegen.build import host_library
 from codegen.controllers import ControllerBank, Request
+from codegen.cores import load_core
 from codegen.firmware import Firmware, load_firmware
 from codegen.reference import ReferencePredictor
 from codegen.status import Status
@@ -42,7 +44,6 @@ START_TRY_S = 0.5
 LINK_BIT = 0x80
 # A host's byte that would be the link's becomes one that is no text either.
 _NO_LINK = bytes(min(byte, LINK_BIT - 1) for byte in range(256))
-QEMU = {"arm": "qemu-system-arm"}
 
 
 @dataclass(frozen=True)
@@ -100,15 +101,18 @@ class Emulated:
             raise UserError(f"the firmware refused '{command}': {error}")
 
     def enable_link(self) -> None:
-        """Switch the bench link on. What comes before the firmware has set up its lines is lost: try again."""
+        """Switch the bench link on, once the firmware answers: what comes before it has set up its lines is lost."""
         for _ in range(int(PATIENCE_S / START_TRY_S)):
-            self._answer("LINK")
             _send(self._host, b"*IDN?\n")
             with suppress(_SilentError):
                 self._reply(START_TRY_S)
                 break
-        while not self.ask("SYST:ERR?").startswith("0,"):  # further answers to *IDN?, if it was asked in vain
+        _send(self._host, b"*CLS\nSYST:ERR?\n")
+        while not self._reply().startswith("0,"):  # late answers to *IDN?, if it was asked again
             pass
+        self._answer("LINK")
+        for _ in range(2):  # turns of the firmware's loop, in which it takes the line
+            self.ask("*IDN?")
 
     def relay(self, client: socket.socket) -> None:
         """Be the firmware's serial line for `client` until it hangs up, and serve the bench link.
@@ -208,7 +212,7 @@ class Emulated:
 
 @contextmanager
 def emulator(elf: Path, board: Board) -> Iterator[Emulated]:
-    """Start a board's emulator with an ELF; it is stopped when the block ends.
+    """Start a board's emulator with an ELF; it is stopped when the block ends, by SIGTERM too.
 
     Raises:
         UserError: the board has no emulator, or QEMU is not installed.
@@ -216,17 +220,29 @@ def emulator(elf: Path, board: Board) -> Iterator[Emulated]:
     machine = board.target.emulator
     if machine is None:
         raise UserError(f"board '{board.name}' has no emulator")
-    program = shutil.which(QEMU["arm"])
+    family = load_core(board.target.cpu).family
+    program = shutil.which(family.qemu)
     if program is None:
-        raise UserError(f"{QEMU['arm']} is not installed: scripts/targets.sh installs it, or says how")
+        raise UserError(f"{family.qemu} is not installed: scripts/targets.sh installs it, or says how")
     with ExitStack() as stack:
         servers = [
             stack.enter_context(socket.create_server(("127.0.0.1", 0)))
             for _ in range(board.target.serial_lines)
         ]
         lines = [f"tcp:127.0.0.1:{server.getsockname()[1]},nodelay=on" for server in servers]
-        command = [program, "-M", machine, "-kernel", str(elf), "-display", "none", "-monitor", "none"]
+        command = [
+            program,
+            "-M",
+            machine,
+            *family.qemu_image,
+            str(elf),
+            "-display",
+            "none",
+            "-monitor",
+            "none",
+        ]
         command += [word for line in lines for word in ("-serial", line)]
+        stack.enter_context(_sigterm_as_interrupt())
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
         connections: list[socket.socket] = []
         try:
@@ -245,6 +261,16 @@ def emulator(elf: Path, board: Board) -> Iterator[Emulated]:
             process.communicate()
             for connection in connections:
                 connection.close()
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Within the block SIGTERM ends this process as Ctrl-C does, so that what it has started does not outlive it."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def emulate_built(

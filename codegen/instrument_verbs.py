@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 import click
@@ -60,9 +59,6 @@ def instrument(
             raise UserError("--elf needs --tcp PORT")
         built = load_built(elf, folder, load_firmware(folder).board.name)
         bench = draw_trials(MOST_DEVICES, preset, seed).bench(built.board.bench_params(), jobs=1)
-        signal.signal(
-            signal.SIGTERM, signal.default_int_handler
-        )  # or the emulator would outlive this process
         with emulator(built.elf, built.board) as emulated:
             emulated.use(bench)
             serve_tcp(emulated.relay, host, port, lambda url: ready(url, ARRAY_SIDE, ARRAY_SIDE))

@@ -17,7 +17,10 @@ from codegen import VERSION
 from codegen.boards import Board
 from codegen.cross import PREDICTOR_SOURCES
 from codegen.kernels import (
+    AVR,
     ROWS_AT_ONCE,
+    Arrays,
+    arrays,
     kernel_of,
     padded,
     padded_columns,
@@ -62,6 +65,7 @@ class _Table:
         layer: QuantizedLayer,
         bounds: Interval,
         stream: list[list[int]],
+        arrays: Arrays,
         padded_rows: int,
         padded_columns: int,
         signed_inputs: bool,
@@ -74,9 +78,9 @@ class _Table:
             weight_max=max(map(max, layer.weights)),
             acc_min=int(bounds.lowest.min()),
             acc_max=int(bounds.highest.max()),
-            weight_lines=[_lines(row) for row in layer.weights],
-            bias_lines=_lines(layer.rounding_bias),
-            shift_lines=_lines(layer.shift),
+            weight_lines=[_lines(weights) for weights in arrays.weights],
+            bias_lines=_lines(arrays.bias),
+            shift_lines=_lines(arrays.shift),
             stream_lines=[_words(words) for words in stream],
             padded_rows=padded_rows,
             padded_columns=padded_columns,
@@ -109,6 +113,7 @@ def render(
     context = {
         "model": model,
         "kernel": kernel,
+        "flash": "OURO_FLASH " if kernel == AVR else "",
         "table_bytes": table_bytes(model, kernel),
         "buffer_length": padded(model.buffer_length, kernel),
         "input_length": padded_columns(model, kernel)[0],
@@ -135,11 +140,12 @@ def render(
 
 def _tables(model: QuantizedModel, kernel: str) -> list[_Table]:
     return [
-        _Table.of(layer, bounds, stream, padded_rows(layer, kernel), columns, signed)
-        for layer, bounds, stream, columns, signed in zip(
+        _Table.of(layer, bounds, stream, array, padded_rows(layer, kernel), columns, signed)
+        for layer, bounds, stream, array, columns, signed in zip(
             model.layers,
             model.accumulators,
             streams(model, kernel),
+            arrays(model, kernel),
             padded_columns(model, kernel),
             signed_inputs(model),
             strict=True,

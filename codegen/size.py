@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from codegen.core_emulator import CoreEmulator, Cost, read_image
-from codegen.cross import Core, compile_predictor, cross_compiler
+from codegen.cores import Core
+from codegen.cross import compile_predictor, cross_compiler
 from codegen.firmware import load_firmware
 from codegen.fixed import INT32_MAX, INT32_MIN, Int64Array
 from codegen.kernels import kernel_of
@@ -60,14 +61,14 @@ def measure(folder: Path, core: Core, compiler_name: str | None = None, elf: Pat
     """Compile the predictor of a firmware folder for a core, run it, compare it, and count.
 
     Args:
-        compiler_name: "arm-none-eabi-gcc" or "zig" [the first there is].
+        compiler_name: the family's GCC or "zig" [the first there is].
         elf: use this ELF with the folder's predictor in it instead of compiling one.
 
     Raises:
         UserError: no compiler, a folder or an ELF that is none, or machine code that differs from the reference.
     """
     firmware = load_firmware(folder)
-    compiler = None if elf else cross_compiler(compiler_name)
+    compiler = None if elf else cross_compiler(compiler_name, core.family)
     with tempfile.TemporaryDirectory() as temporary:
         path = elf or Path(temporary) / "predictor.elf"
         if compiler is not None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import click
 
-from codegen.cross import CORES, load_core
+from codegen.core_engines import has_engine
+from codegen.cores import CORES, load_core
+from codegen.cross import COMPILER_NAMES, find_cross_compilers
 from codegen.firmware import load_firmware
 from codegen.size import Size, measure, require_within
 from codegen.target import RECORD, load_built
@@ -22,7 +24,7 @@ Input = click.Path(path_type=Path)
 @click.argument("what", metavar="DIR|ELF", type=Input)
 @click.option("--core", "cores", multiple=True, help="Core to compile for; repeatable  [the board's].")
 @click.option("--all-cores", is_flag=True, help="Every core there is.")
-@click.option("--compiler", type=click.Choice(["arm-none-eabi-gcc", "zig"]), help="[the first there is]")
+@click.option("--compiler", type=click.Choice(COMPILER_NAMES), help="[the first there is]")
 @click.option(
     "--firmware", type=Input, help="Firmware folder that an ELF was made from  [build/firmware/BOARD]."
 )
@@ -47,7 +49,7 @@ def size(
     elf = what if what.is_file() else None
     folder = what if elf is None else firmware or _firmware_of(elf)
     cpu = load_firmware(folder).board.target.cpu
-    names = tuple(CORES) if all_cores else cores or (cpu,)
+    names = _compilable(compiler, elf) if all_cores else cores or (cpu,)
     if not all_cores and not cores and cpu not in CORES:
         raise UserError(
             f"the board's core '{cpu}' cannot be emulated; choose with --core: {', '.join(CORES)}"
@@ -63,6 +65,18 @@ def size(
         for figures in found:
             require_within(figures, limits)
         click.echo(f"within the budget of {limits.name}", err=True)
+
+
+def _compilable(compiler: str | None, elf: Path | None) -> list[str]:
+    """Names of the cores that can be counted and that there is a compiler for."""
+    found = []
+    for core in filter(has_engine, CORES.values()):
+        names = [each.name for each in find_cross_compilers(core.family)]
+        if elf or (compiler in names if compiler else names):
+            found.append(core.name)
+        else:
+            click.echo(f"{core.name} left out: no {compiler or core.family.gcc} for it here", err=True)
+    return found
 
 
 def _firmware_of(elf: Path) -> Path:
@@ -89,7 +103,8 @@ def _table(found: list[Size]) -> str:
     return "\n".join(
         [
             *lines,
-            f"bytes; instructions and cycles of one inference, the most of {first.calls} calls; {first.compiler}",
+            f"bytes; instructions and cycles of one inference, the most of {first.calls} calls",
+            *dict.fromkeys(s.compiler for s in found),
             f"cycles: {first.cycle_assumptions}",
         ]
     )

@@ -13,7 +13,8 @@ from elftools.elf.elffile import ELFFile
 from intelhex import IntelHex
 
 from codegen.boards import Board
-from codegen.cross import cross_compiler, link, load_core
+from codegen.cores import load_core
+from codegen.cross import cross_compiler, link
 from codegen.firmware import Firmware, load_firmware, manifest_sha256
 from codegen.uf2 import uf2_image
 from firmware_templates import BOARDS, TARGETS
@@ -56,14 +57,15 @@ def build_elf(
     if board_name not in (None, board.name):
         raise UserError(f"{firmware_folder} was made for board '{board.name}', not '{board_name}'")
     family = require_target(board)
-    compiler = cross_compiler(compiler_name)
+    core = load_core(board.target.cpu)
+    compiler = cross_compiler(compiler_name, core.family)
     with whole_directory(output) as folder, tempfile.TemporaryDirectory() as temporary:
         elf = folder / f"{NAME}.elf"
         script = Path(temporary) / "flash.ld"
         script.write_text(_linker_script(board, family), encoding="utf-8")
         link(
             compiler,
-            load_core(board.target.cpu),
+            core,
             _sources(firmware, family),
             [firmware_folder / "src", TARGETS, family],
             script,

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from codegen.boards import board_names, load_board
+from codegen.cross import COMPILER_NAMES
 from codegen.emulation import MOST_DEVICES, emulate_built
 from codegen.target import build_elf, is_buildable, load_built, size_report
 from sim.counter_rng import SEED_HIGHEST
@@ -21,18 +22,18 @@ FIRMWARE, ELF = Path("build/firmware"), Path("build/elf")
 @click.command()
 def boards() -> None:
     """List the boards there are: processor core, QEMU machine, whether an ELF can be built."""
-    click.echo(f"{'board':16} {'core':15} {'emulator':16} {'elf':4} description")
+    click.echo(f"{'board':16} {'core':15} {'emulator':18} {'elf':4} description")
     for name in board_names():
         board = load_board(name)
         target = board.target
         elf = "yes" if is_buildable(board) else "no"
-        click.echo(f"{name:16} {target.cpu:15} {target.emulator or '-':16} {elf:4} {board.description}")
+        click.echo(f"{name:16} {target.cpu:15} {target.emulator or '-':18} {elf:4} {board.description}")
 
 
 @click.command()
 @click.argument("folder", type=Folder)
 @click.option("--board", "board_name", help="Board that FOLDER must have been made for.")
-@click.option("--compiler", type=click.Choice(["arm-none-eabi-gcc", "zig"]), help="[the first there is]")
+@click.option("--compiler", type=click.Choice(COMPILER_NAMES), help="[the first there is]")
 @click.option("-o", "--output", type=Folder, required=True, help="Folder to write, whole or not at all.")
 def elf(folder: Path, board_name: str | None, compiler: str | None, output: Path) -> None:
     """Build what is flashed from the firmware in FOLDER: ELF, HEX, BIN, UF2 where it is taken, map, sizes."""

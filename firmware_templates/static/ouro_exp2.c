@@ -1,12 +1,14 @@
 #include "ouro_exp2.h"
 
+#include "ouro_flash.h"
+
 #define EXPONENT_BITS 16U /* fraction bits of the exponent */
 #define INDEX_BITS 6U     /* of these, the upper ones choose the table's interval, */
 #define STEP_BITS 10U     /* the lower ones the place inside it */
 #define MANTISSA_BITS 20U
 
 /* round(2**(i / 64) * 2**20), i = 0 .. 64 */
-static const uint32_t mantissa_q20[(1U << INDEX_BITS) + 1U] = {
+static const OURO_FLASH uint32_t mantissa_q20[(1U << INDEX_BITS) + 1U] = {
     1048576, 1059994, 1071537, 1083205, 1095000, 1106924, 1118978, 1131163, 1143480, 1155932, 1168519, 1181244, 1194106,
     1207109, 1220254, 1233542, 1246974, 1260553, 1274279, 1288155, 1302182, 1316362, 1330696, 1345187, 1359835, 1374642,
     1389611, 1404743, 1420040, 1435503, 1451135, 1466937, 1482910, 1499058, 1515382, 1531883, 1548564, 1565427, 1582474,

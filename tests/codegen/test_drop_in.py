@@ -18,7 +18,8 @@ from codegen import VERSION
 from codegen.__main__ import main
 from codegen.boards import load_board
 from codegen.build import WARNINGS
-from codegen.cross import find_cross_compilers, load_core
+from codegen.cores import load_core
+from codegen.cross import find_cross_compilers
 from codegen.firmware import load_firmware, make_firmware
 from codegen.reference import ReferencePredictor
 from firmware_templates import STATIC

@@ -12,6 +12,8 @@ from unicorn import arm_const
 
 from codegen.boards import load_board
 from codegen.core_emulator import read_image
+from codegen.core_engines import engine_of
+from codegen.cores import load_core
 from codegen.cross import find_cross_compilers
 from codegen.firmware import make_firmware
 from codegen.target import build_elf, buildable_boards
@@ -19,13 +21,16 @@ from codegen.target import build_elf, buildable_boards
 pytestmark = pytest.mark.skipif(
     not find_cross_compilers(), reason="no cross compiler: scripts/targets.sh installs one"
 )
-CORTEX_M = [name for name in buildable_boards() if load_board(name).target.startup == "cortex_m"]
-PERIPHERALS = (  # first address, size; the first are an RP2040's flash controller, the fourth its pins
-    (0x1800_0000, 0x1000),
-    (0x4000_0000, 0x2000_0000),
-    (0xE000_0000, 0x10_0000),
-    (0xD000_0000, 0x1000_0000),
-)
+PERIPHERALS = {  # first address, size
+    "cortex_m": (  # the first are an RP2040's flash controller, the fourth its pins
+        (0x1800_0000, 0x1000),
+        (0x4000_0000, 0x2000_0000),
+        (0xE000_0000, 0x10_0000),
+        (0xD000_0000, 0x1000_0000),
+    ),
+    "riscv": ((0x1000_0000, 0x1000_0000),),
+}
+BOARDS = [name for name in buildable_boards() if load_board(name).target.startup in PERIPHERALS]
 STOP = 0x0FFF_0000
 MOST_INSTRUCTIONS = 1_000_000  # of board_init, which waits for clocks; everything else returns at once
 AT_ONCE = 50_000
@@ -37,14 +42,16 @@ class Bench:
 
     def __init__(self, elf: Path, board: str, answer: Any) -> None:
         target, image = load_board(board).target, read_image(elf)
-        self.uc: Any = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
-        self.uc.ctl_set_cpu_model(arm_const.UC_CPU_ARM_CORTEX_M4)  # runs what the smaller ones run
+        core = load_core(target.cpu)
+        self.engine = engine_of(core)
+        self.uc: Any = unicorn.Uc(*self.engine.unicorn)
+        self.uc.ctl_set_cpu_model(self.engine.models[core.name])
         self.symbols, self.writes = image.symbols, list[tuple[int, int]]()
         self.ram_end = target.ram_origin + target.ram_bytes
         self.uc.mem_map(target.flash_origin & ~0xFFF, -(-target.flash_bytes // 0x1000) * 0x1000)
         self.uc.mem_map(target.ram_origin, target.ram_bytes)
         self.uc.mem_map(STOP, 0x1000)
-        for first, size in PERIPHERALS:
+        for first, size in PERIPHERALS[core.family.name]:
             self.uc.mmio_map(
                 first,
                 size,
@@ -58,22 +65,26 @@ class Bench:
 
     def call(self, name: str, *arguments: int, most: int = AT_ONCE) -> int:
         """Call a function; it must return within `most` instructions."""
-        for k, value in enumerate(arguments):
-            self.uc.reg_write(arm_const.UC_ARM_REG_R0 + k, value & 0xFFFFFFFF)
-        self.uc.reg_write(arm_const.UC_ARM_REG_SP, self.ram_end - 2 * SCRATCH)
-        self.uc.reg_write(arm_const.UC_ARM_REG_LR, STOP | 1)
-        self.uc.emu_start(self.symbols[name] | 1, STOP, count=most)
-        assert self.uc.reg_read(arm_const.UC_ARM_REG_PC) == STOP, f"{name} does not return"
-        return int(self.uc.reg_read(arm_const.UC_ARM_REG_R0))
+        engine = self.engine
+        for register, value in zip(engine.arguments, arguments, strict=False):
+            self.uc.reg_write(register, value & 0xFFFFFFFF)
+        self.uc.reg_write(engine.stack_pointer, self.ram_end - 2 * SCRATCH)
+        self.uc.reg_write(engine.return_address, STOP | engine.code_bit)
+        self.uc.emu_start(self.symbols[name] | engine.code_bit, STOP, count=most)
+        assert self.uc.reg_read(engine.program_counter) == STOP, f"{name} does not return"
+        return int(self.uc.reg_read(engine.result))
 
 
 def working(board: str) -> Any:
     """Peripherals that are ready and agree to everything."""
-    ready = {"openmena": {0x4009_0020: 0x5}}.get(board, {})  # of the TWI: sent, and no refusal
+    ready = {
+        "openmena": {0x4009_0020: 0x5},  # of the TWI: sent, and no refusal
+        "hifive1-revb": {0x1002_404C: 0},  # of the SPI: something has come
+    }.get(board, {})
     return lambda address: ready.get(address, -1)
 
 
-@pytest.fixture(scope="module", params=CORTEX_M)
+@pytest.fixture(scope="module", params=BOARDS)
 def flashed(request, networks, tmp_path_factory) -> tuple[str, Path]:
     """A board and its ELF."""
     folder = tmp_path_factory.mktemp("hal")
@@ -327,3 +338,30 @@ def test_openmena_pulses_the_selected_cell_alone_and_opens_every_switch_after_it
     assert (clear_d, 1 << 8) in bench.writes
     bench.call("board_pulse_poll", bench.ram_end - SCRATCH)
     assert {(clear_c, 0x23EA_0114), (clear_d, 0x780)} <= set(bench.writes)
+
+
+@pytest.mark.parametrize(
+    ("ticks", "ticks_given"), [(1, 1), (65_534, 65_534), (65_537, 65_537), (159_999, 160_001)]
+)
+@pytest.mark.parametrize("flashed", ["hifive1-revb"], indirect=True)
+def test_a_pulse_of_the_fe310_is_counted_in_steps_and_tells_its_true_length(flashed, ticks, ticks_given):
+    """PWM2 is back at 0 one tick after it has come to compare 0, and its output high from count 1 until then."""
+    config, counts = 0x1003_5000, 0x1003_5020
+    bench = Bench(flashed[1], flashed[0], lambda _: 0)
+    result = bench.ram_end - SCRATCH
+    bench.call("board_pulse_start", 1, ticks)
+    written = dict(bench.writes)
+    step = 1 << (written[config] & 0xF)
+    assert written[counts] < 2**16 and (written[counts] - 1) * step + 1 == ticks_given
+    assert bench.call("board_pulse_poll", result) & 0xFF == 1
+    assert int.from_bytes(bench.uc.mem_read(result, 4), "little") == ticks_given
+
+
+@pytest.mark.parametrize("flashed", ["hifive1-revb"], indirect=True)
+def test_a_trap_makes_the_outputs_safe_and_waits_for_the_watchdog(flashed):
+    pins, config, fed = 0x1001_200C, 0x1003_5000, 0x1000_0018
+    bench = Bench(flashed[1], flashed[0], lambda address: 0x10_0003 if address == pins else 0)
+    bench.uc.emu_start(bench.symbols["target_trap"], STOP, count=AT_ONCE)
+    written = [(address, value) for address, value in bench.writes if address in (pins, config, fed)]
+    assert written[:2] == [(pins, 0), (config, 0)] and fed not in dict(written)
+    assert bench.uc.reg_read(bench.engine.program_counter) >= bench.symbols["target_stop"]

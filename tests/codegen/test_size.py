@@ -15,10 +15,12 @@ from codegen import cross
 from codegen.__main__ import main
 from codegen.boards import Board, load_board
 from codegen.core_emulator import CoreEmulator, read_image
-from codegen.cross import CORES, compile_predictor, find_cross_compilers
+from codegen.core_engines import has_engine
+from codegen.cores import CORES
+from codegen.cross import compile_predictor, find_cross_compilers
 from codegen.firmware import load_firmware, make_firmware
 from codegen.host import HostLibrary
-from codegen.kernels import ARMV7EM, PORTABLE, THUMB, kernel_of, padded_columns, streams
+from codegen.kernels import ARMV7EM, AVR, PORTABLE, RV32IM, THUMB, arrays, kernel_of, padded_columns, streams
 from codegen.qmodel import QuantizedModel
 from codegen.reference import ReferencePredictor
 from codegen.render import render
@@ -32,10 +34,13 @@ COMPILERS = {compiler.name: compiler for compiler in find_cross_compilers()}
 SHAPES = {"paper": (2, 32, 64, 32, 1), "odd": (2, 7, 5, 19, 3, 1), "single": (2, 1), "wide": (2, 17, 40, 1)}
 
 
-def compiler(name: str) -> cross.CrossCompiler:
-    if name not in COMPILERS:
-        pytest.skip(f"no {name}")
-    return COMPILERS[name]
+def compiler(kind: str, core: str) -> cross.CrossCompiler:
+    """The core family's GCC, or zig."""
+    family = CORES[core].family
+    name = family.gcc if kind == "gcc" else kind
+    if name not in (found := {each.name: each for each in find_cross_compilers(family)}):
+        pytest.skip(f"no {name}: scripts/targets.sh installs it")
+    return found[name]
 
 
 @pytest.fixture(scope="module", params=["generic", "openmena"])
@@ -54,29 +59,29 @@ def firmware(networks, folder: Path, shape: str, board: Board, encoding: str = "
     return folder / "fw"
 
 
-@pytest.mark.parametrize("name", ["arm-none-eabi-gcc", "zig"])
-@pytest.mark.parametrize("core", sorted(CORES))
+@pytest.mark.parametrize("name", ["gcc", "zig"])
+@pytest.mark.parametrize("core", [core.name for core in CORES.values() if has_engine(core)])
 def test_every_core_computes_the_reference(paper: Path, core: str, name: str, tmp_path: Path) -> None:
     """`run` compares status, direction and ticks of every call."""
-    compile_predictor(paper, CORES[core], tmp_path / "p.elf", compiler(name))
+    compile_predictor(paper, CORES[core], tmp_path / "p.elf", compiler(name, core))
     emulator = CoreEmulator(read_image(tmp_path / "p.elf"), CORES[core])
     assert len(run(emulator, load_firmware(paper).model, count=30)) == 41
 
 
-CODED = ["cortex-m0plus", "cortex-m3", "cortex-m4"]  # cores whose kernels are in assembly
+CODED = ["cortex-m0plus", "cortex-m3", "cortex-m4", "rv32imc"]  # cores with kernels of their own
 
 
 @pytest.mark.parametrize(
     ("shape", "encoding"),
     [("odd", "linear_s"), ("odd", "log10_s"), ("single", "linear_s"), ("wide", "log10_s")],
 )
-@pytest.mark.parametrize("name", ["arm-none-eabi-gcc", "zig"])
+@pytest.mark.parametrize("name", ["gcc", "zig"])
 @pytest.mark.parametrize("core", CODED)
-def test_kernels_in_assembly_take_any_shape(
+def test_kernels_of_cores_take_any_shape(
     networks, shape: str, encoding: str, name: str, core: str, tmp_path: Path
 ) -> None:
     folder = firmware(networks, tmp_path, shape, with_core(core), encoding)
-    compile_predictor(folder, CORES[core], tmp_path / "p.elf", compiler(name))
+    compile_predictor(folder, CORES[core], tmp_path / "p.elf", compiler(name, core))
     emulator = CoreEmulator(read_image(tmp_path / "p.elf"), CORES[core])
     run(emulator, load_firmware(folder).model, count=50)
 
@@ -114,7 +119,7 @@ def saturating(model: QuantizedModel, relu: tuple[bool, bool], seed: int) -> Qua
     [(True, True), (True, False), (False, True), (False, False)],
     ids=["relu_to_relu", "relu_to_signed", "signed_to_relu", "signed_to_signed"],
 )
-def test_kernels_in_assembly_saturate(networks, relu: tuple[bool, bool], core: str, tmp_path: Path) -> None:
+def test_kernels_of_cores_saturate(networks, relu: tuple[bool, bool], core: str, tmp_path: Path) -> None:
     """Both ends of int16, with and without a ReLU before and after; the plain C of the same tables too."""
     board = with_core(core)
     board = board.model_copy(update={"timer": board.timer.model_copy(update={"max_ticks": 2**31 - 1})})
@@ -130,9 +135,9 @@ def test_kernels_in_assembly_saturate(networks, relu: tuple[bool, bool], core: s
     for layer, values in zip(model.layers, hidden, strict=False):
         assert values.max() == 32767 and values.min() == (0 if layer.relu else -32768)
     assert len(np.unique(ReferencePredictor(model).predict_batch(start, target).ticks)) > 40
-    if core == "cortex-m3" and relu[0] != relu[1]:  # both ends in the one reader in plain C
+    if core in ("cortex-m3", "rv32imc") and relu[0] != relu[1]:  # both ends, in plain C for this machine
         assert verify_sanitized(HostLibrary(folder), 10_000, seed=1) == 10_000
-    for compiler_found in COMPILERS.values():
+    for compiler_found in find_cross_compilers(CORES[core].family):
         compile_predictor(folder, CORES[core], tmp_path / "p.elf", compiler_found)
         run(CoreEmulator(read_image(tmp_path / "p.elf"), CORES[core]), model, count=50)
 
@@ -152,7 +157,7 @@ def test_wrong_machine_code_is_caught(paper: Path, tmp_path: Path) -> None:
 
 def test_the_count_is_that_of_the_instructions(tmp_path: Path) -> None:
     """A function whose instructions are counted by hand, with a skipped IT block in it."""
-    chosen = compiler("arm-none-eabi-gcc")
+    chosen = compiler("gcc", "cortex-m4")
     (tmp_path / "f.s").write_text(
         ".syntax unified\n.thumb\n.global ouro_predict\n.thumb_func\nouro_predict:\n"
         "push {r4, lr}\n"  # 1, two words
@@ -175,8 +180,42 @@ def test_the_count_is_that_of_the_instructions(tmp_path: Path) -> None:
         assert (cost.instructions, cost.words_moved, cost.stack_bytes) == (9, 5, 8)
 
 
-def test_the_streams_hold_the_layers(networks, tmp_path: Path) -> None:
+def test_a_risc_v_count_is_that_of_the_instructions(tmp_path: Path) -> None:
+    """Short and long instructions, a branch taken and one that is not, counted by hand."""
+    chosen = compiler("gcc", "rv32imc")
+    (tmp_path / "f.s").write_text(
+        ".global ouro_predict\nouro_predict:\n"
+        "addi sp, sp, -32\n"  # 1
+        "sw s0, 28(sp)\n"  # 2, a word
+        "li s0, 2\n"  # 3
+        "1: mul t0, s0, s0\n"  # 4, 7
+        "addi s0, s0, -1\n"  # 5, 8
+        "bnez s0, 1b\n"  # 6, taken; 9, not taken
+        "sb zero, 0(a2)\n"  # 10, a word
+        "lw s0, 28(sp)\n"  # 11, a word
+        "addi sp, sp, 32\n"  # 12
+        "li a0, 0\n"  # 13
+        "ret\n"  # 14
+    )
+    command = [*chosen.command, *chosen.flags(CORES["rv32imc"]), "-nostdlib", "-Wl,-Ttext=0x08000000"]
+    subprocess.run(
+        [*command, "-Wl,-e,ouro_predict", str(tmp_path / "f.s"), "-o", str(tmp_path / "f.elf")], check=True
+    )
+    _, _, _, cost = CoreEmulator(read_image(tmp_path / "f.elf"), CORES["rv32imc"]).predict(1, 2)
+    assert (cost.instructions, cost.words_moved, cost.branches_taken) == (14, 3, 1)
+    assert (cost.multiplications, cost.stack_bytes) == (2, 32)
+
+
+def test_streams_and_arrays_hold_the_layers(networks, tmp_path: Path) -> None:
     model = load_firmware(firmware(networks, tmp_path, "odd", load_board("generic"))).model
+    for layer, columns, array in zip(
+        model.layers, padded_columns(model, RV32IM), arrays(model, RV32IM), strict=True
+    ):
+        rows = np.zeros((len(array.bias), columns), dtype=np.int64)
+        rows[: layer.rows, : layer.columns] = layer.weights
+        blocks = [rows[k : k + 8].T.ravel().tolist() for k in range(0, len(rows), 8)]
+        assert array.weights == blocks and len(array.shift) in (0, len(rows))
+        assert array.bias[: layer.rows] == list(layer.rounding_bias)
     for kernel, at_once, block in ((ARMV7EM, 2, 8), (THUMB, 4, 1)):
         for layer, columns, stream in zip(
             model.layers, padded_columns(model, kernel), streams(model, kernel), strict=True
@@ -198,6 +237,7 @@ def test_the_streams_hold_the_layers(networks, tmp_path: Path) -> None:
 def test_kernels_follow_the_core() -> None:
     assert kernel_of("cortex-m4") == kernel_of("Cortex-M7") == ARMV7EM
     assert kernel_of("cortex-m0") == kernel_of("cortex-m0plus") == kernel_of("Cortex-M3") == THUMB
+    assert kernel_of("rv32imc") == RV32IM and kernel_of("atmega328p") == AVR
     assert kernel_of("cortex-m33") == kernel_of("anything") == PORTABLE
 
 
@@ -220,6 +260,11 @@ def test_the_command(paper: Path, tmp_path: Path) -> None:
     assert 0 < figures["table_bytes"] < figures["network_flash_bytes"] <= figures["flash_bytes"]
     assert 4192 < figures["instructions"] < figures["cycles"]
     for arguments, complaint in (
+        (["--core", "atmega328p"], "core 'atmega328p' runs in QEMU only"),
+        (
+            ["--compiler", "avr-gcc"],
+            "avr-gcc does not compile for Arm Cortex-M: choose arm-none-eabi-gcc or zig",
+        ),
         (["--core", "z80"], "unknown core 'z80'; known: cortex-m0"),
         (["--budget", str(tmp_path / "none.toml")], "cannot read"),
     ):
@@ -238,6 +283,13 @@ def test_what_is_no_elf_is_refused(paper: Path, tmp_path: Path, monkeypatch: pyt
         assert isinstance(done.exception, UserError) and complaint in str(done.exception)
 
 
+def test_the_risc_v_kernel_is_within_its_budget(networks, tmp_path: Path) -> None:
+    compiler("gcc", "rv32imc")
+    found = measure(firmware(networks, tmp_path, "paper", with_core("rv32imc")), CORES["rv32imc"])
+    require_within(found, BUDGETS)
+    assert found.kernel == RV32IM and found.instructions > 3 * 4192  # load, multiply, add
+
+
 @pytest.mark.skipif(not COMPILERS, reason="no cross compiler")
 def test_an_elf_finds_its_firmware(networks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -251,7 +303,7 @@ def test_an_elf_finds_its_firmware(networks, tmp_path: Path, monkeypatch: pytest
 
 
 def test_without_a_compiler_the_way_to_one_is_said(paper: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cross, "find_cross_compilers", list)
+    monkeypatch.setattr(cross, "find_cross_compilers", lambda _: [])
     with pytest.raises(
         UserError, match=r"pip install .* brings zig, apt install gcc-arm-none-eabi brings GCC"
     ):

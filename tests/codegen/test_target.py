@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import numpy as np
 import pytest
 from adafruit_uf2 import uf2conv
 from click.testing import CliRunner
+from elftools.elf.elffile import ELFFile
 from intelhex import IntelHex
 
 from codegen.__main__ import main
 from codegen.boards import load_board
+from codegen.cores import AVR, load_core
 from codegen.cross import find_cross_compilers
 from codegen.emulation import emulate_built
 from codegen.firmware import make_firmware
@@ -27,14 +30,6 @@ from sim.errors import UserError
 from sim.noise import load_preset
 
 BOOT2_BYTES = 256  # RP2040's second stage, before the vector table
-COMPILERS = [compiler.name for compiler in find_cross_compilers()]
-needs_compiler = pytest.mark.skipif(
-    not COMPILERS, reason="no cross compiler: scripts/targets.sh installs one"
-)
-needs_emulator = pytest.mark.skipif(
-    not COMPILERS or shutil.which("qemu-system-arm") is None,
-    reason="no cross compiler or no QEMU: scripts/targets.sh installs them",
-)
 EMULATED = [name for name in buildable_boards() if load_board(name).target.emulator]
 ONE_AND_TWO_LINES = ["microbit", "stm32f405"]  # of which the bench link shares the host's, or has its own
 
@@ -48,18 +43,37 @@ def made(request, networks, tmp_path_factory) -> tuple[str, Path]:
     return request.param, folder / "firmware"
 
 
-@pytest.fixture(scope="module", params=COMPILERS)
+@pytest.fixture(scope="module", params=["gcc", "zig"])
 def built(request, made, tmp_path_factory) -> Built:
-    return build_elf(made[1], tmp_path_factory.mktemp("elf") / request.param, request.param)
+    """What the board's own GCC or zig makes of it, or the first compiler there is."""
+    family = load_core(load_board(made[0]).target.cpu).family
+    found = [compiler.name for compiler in find_cross_compilers(family)]
+    wanted = {"gcc": family.gcc, "zig": "zig", "first": next(iter(found), "any")}[request.param]
+    if wanted == "zig" and not family.has_zig:
+        pytest.skip(f"zig does not compile for {family.title}")
+    if wanted not in found:
+        pytest.skip(f"no compiler {wanted} for {made[0]}: scripts/targets.sh installs one")
+    return build_elf(made[1], tmp_path_factory.mktemp("elf") / request.param, wanted)
 
 
-@needs_compiler
-def test_hex_and_bin_hold_the_same_bytes_and_start_with_a_vector_table(built):
+def needs_emulator(board: str) -> None:
+    qemu = load_core(load_board(board).target.cpu).family.qemu
+    if shutil.which(qemu) is None:
+        pytest.skip(f"no {qemu}: scripts/targets.sh installs it")
+
+
+def test_hex_and_bin_hold_the_same_bytes_and_start_with_a_vector_table_or_with_the_first_instruction(built):
     target = built.board.target
     image = IntelHex(str(built.folder / "ouroboros.hex"))
     binary = (built.folder / "ouroboros.bin").read_bytes()
     assert image.minaddr() == target.flash_origin
     assert image.tobinstr() == binary and len(binary) == built.flash_bytes
+    first = {"riscv": "target_reset", "avr": "target_vectors"}.get(target.startup)
+    if first is not None:
+        with built.elf.open("rb") as file:
+            (entry,) = ELFFile(file).get_section_by_name(".symtab").get_symbol_by_name(first)
+        assert entry["st_value"] == target.flash_origin
+        return
     map_lines = (built.folder / "ouroboros.map").read_text().splitlines()
     (vectors,) = (int(line.split()[0], 16) for line in map_lines if line.endswith(" vectors"))
     begin = vectors - target.flash_origin
@@ -69,7 +83,6 @@ def test_hex_and_bin_hold_the_same_bytes_and_start_with_a_vector_table(built):
     assert reset % 2 == 1 and target.flash_origin < reset < target.flash_origin + built.flash_bytes
 
 
-@needs_compiler
 @pytest.mark.parametrize("made", ["rp2040"], indirect=True)
 def test_an_rp2040_s_second_stage_has_the_checksum_that_its_boot_rom_wants(built):
     """CRC-32 without reflection, by zlib's reflected one."""
@@ -83,7 +96,6 @@ def test_an_rp2040_s_second_stage_has_the_checksum_that_its_boot_rom_wants(built
     assert stored == reversed_bits(reflected, 32) and binary[0] != 0
 
 
-@needs_compiler
 def test_a_chip_whose_boot_rom_takes_uf2_gets_one_as_microsoft_s_converter_writes_it(built):
     target = built.board.target
     found = built.folder / "ouroboros.uf2"
@@ -103,7 +115,6 @@ def test_uf2_holds_the_image_whole_and_says_where_it_goes(n_bytes, n_blocks):
     assert uf2conv.appstartaddr == 0x1000_0000
 
 
-@needs_compiler
 def test_the_map_names_controller_and_predictor(built):
     lines = (built.folder / "ouroboros.map").read_text().splitlines()
     symbols = {line.split()[-1] for line in lines[1:]}
@@ -111,9 +122,9 @@ def test_the_map_names_controller_and_predictor(built):
     assert built.compiler in (built.folder / "size.txt").read_text()
 
 
-@needs_emulator
 @pytest.mark.parametrize("made", EMULATED, indirect=True)
 def test_every_pulse_of_the_emulated_firmware_is_the_reference_s(built, made):
+    needs_emulator(made[0])
     found = emulate_built(built, made[1], load_preset("ouroboros"), seed=3, trials=20, verify_trials=5)
     network = json.loads((made[1] / "manifest.json").read_text())["network"]["sha256"][:12]
     assert found["identity"].startswith(f"Ouroboros,{made[0]},{network},")
@@ -122,10 +133,27 @@ def test_every_pulse_of_the_emulated_firmware_is_the_reference_s(built, made):
     assert found["write_and_verify"]["devices"] == 5 and found["write_and_verify"]["differing"] == 0
 
 
-@needs_emulator
+@pytest.mark.parametrize("made", ["arduino-uno"], indirect=True)
+@pytest.mark.parametrize("shape", [(2, 1), (2, 3, 5, 1), (2, 32, 64, 32, 1)])
+def test_an_int_of_16_bits_computes_the_reference_too(made, networks, tmp_path, shape):
+    """Linear widths, whose decoding takes 64 bits, and weights at the ends of their range."""
+    needs_emulator(made[0])
+    if not find_cross_compilers(AVR):
+        pytest.skip("no avr-gcc: scripts/targets.sh installs it")
+    network = networks.write(tmp_path / "net.onnx", networks.layers(shape, seed=5, spread=3.0), "linear_s")
+    make_firmware(network, load_board(made[0]), tmp_path / "firmware", None, force=False)
+    built = build_elf(tmp_path / "firmware", tmp_path / "elf")
+    found = emulate_built(
+        built, tmp_path / "firmware", load_preset("ouroboros"), 4, trials=30, verify_trials=0
+    )
+    assert found["pulses_differing_from_reference"] == found["conductances_differing_from_reference"] == 0
+    assert found["statuses"]["OK"] > 20
+
+
 @pytest.mark.parametrize("made", ONE_AND_TWO_LINES, indirect=True)
-@pytest.mark.parametrize("built", COMPILERS[:1], indirect=True)
+@pytest.mark.parametrize("built", ["first"], indirect=True)
 def test_the_client_finds_the_same_on_the_emulated_board_as_on_the_virtual_one(built, made):
+    needs_emulator(made[0])
 
     def results(*options):
         command = [sys.executable, "-m", "codegen", "instrument", str(made[1]), "--tcp", "0", *options]
@@ -148,10 +176,26 @@ def test_the_client_finds_the_same_on_the_emulated_board_as_on_the_virtual_one(b
     assert results("--elf", str(built.folder)) == results("--devices", "4096", "--columns", "64")
 
 
-@needs_emulator
+@pytest.mark.parametrize("made", ["stm32f405"], indirect=True)
+@pytest.mark.parametrize("built", ["first"], indirect=True)
+def test_sigterm_ends_the_emulator_too(built, made):
+    needs_emulator(made[0])
+    options = ["--firmware", str(made[1]), "--elf", str(built.folder), "--trials", "4096"]
+    command = [sys.executable, "-m", "codegen", "emulate", "--board", made[0], *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        deadline = time.monotonic() + 30
+        while not (started := children.read_text().split()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(30) == 130
+    assert started and not any(Path(f"/proc/{child}").exists() for child in started)
+
+
 @pytest.mark.parametrize("made", ONE_AND_TWO_LINES[:1], indirect=True)
-@pytest.mark.parametrize("built", COMPILERS[:1], indirect=True)
+@pytest.mark.parametrize("built", ["first"], indirect=True)
 def test_an_emulated_firmware_with_another_network_is_noticed(built, made, networks, tmp_path):
+    needs_emulator(made[0])
     layers = networks.layers((2, 16, 16, 1), seed=1)
     network = networks.write(tmp_path / "other.onnx", layers, "log10_s")
     make_firmware(network, load_board(made[0]), tmp_path / "other", None, force=False)
@@ -161,10 +205,10 @@ def test_an_emulated_firmware_with_another_network_is_noticed(built, made, netwo
     assert found["pulses_differing_from_reference"] > 0
 
 
-@needs_emulator
 @pytest.mark.parametrize("made", ONE_AND_TWO_LINES[1:], indirect=True)
 def test_the_commands_build_and_emulate(made, tmp_path):
     board, firmware = made
+    needs_emulator(board)
     elf = ["elf", str(firmware), "--board", board, "-o", str(tmp_path / "elf")]
     subprocess.run([sys.executable, "-m", "codegen", *elf], check=True, capture_output=True)
     command = ["emulate", "--board", board, "--trials", "2", "--verify-trials", "1", "--json"]
@@ -189,4 +233,5 @@ def test_what_cannot_be_built_or_run_is_refused_with_advice(made, tmp_path, netw
 def test_boards_are_listed_with_core_and_emulator():
     lines = CliRunner().invoke(main, ["boards"]).output.splitlines()
     assert any(line.split()[:4] == ["stm32f405", "cortex-m4", "netduinoplus2", "yes"] for line in lines)
+    assert any(line.split()[:4] == ["hifive1-revb", "rv32imc", "sifive_e,revb=true", "yes"] for line in lines)
     assert any(line.split()[:4] == ["generic", "cortex-m4", "-", "no"] for line in lines)
