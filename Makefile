@@ -22,7 +22,7 @@ PAPER_SEEDS ?= 5
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help firmware elf flash verify report paper ranges front readme test lint format bench calibrate clean distclean FORCE
+.PHONY: help firmware elf flash verify report paper ranges front readme faults test lint format bench calibrate clean distclean FORCE
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -105,6 +105,12 @@ elf: $(FIRMWARE)/manifest.json ## what is flashed on BOARD: ELF, HEX, BIN, map a
 flash: $(if $(DRY_RUN),$(READY),$(FIRMWARE)/manifest.json) ## write it to the BOARD and verify, through PROBE where there are several
 	@$(PY) -m codegen flash --board $(BOARD) --firmware $(FIRMWARE) --elf $(BUILD)/elf/$(BOARD) \
 	    $(if $(PROBE),--probe '$(PROBE)') $(if $(METHOD),--method $(METHOD)) $(if $(DRY_RUN),--dry-run)
+
+# The network in docs/examples is the default one of one `make firmware`, kept so that this page can be repeated anywhere.
+FAULTS := $(BUILD)/faults
+faults: $(READY) ## break the simulated hardware around the firmware, fault by fault: docs/faults.md
+	$(PY) -m codegen firmware docs/examples/log_expected.onnx --board generic --force -o $(FAULTS)
+	$(PY) -m codegen faults $(FAULTS) --page docs/faults.md
 
 # --- proof and checks -------------------------------------------------------------------------------------
 verify: $(FIRMWARE)/manifest.json ## compare C and integer reference on all 16.7 million pairs of 12-bit codes
