@@ -22,7 +22,7 @@ PAPER_SEEDS ?= 5
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help firmware elf flash verify report paper ranges front readme faults test lint format bench calibrate clean distclean FORCE
+.PHONY: help firmware elf flash verify report paper ranges front readme faults misra test lint format bench calibrate clean distclean FORCE
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -126,6 +126,9 @@ report: firmware $(VERIFIED) ## the build as one HTML page that opens offline: b
 front: $(TRAINED) $(VOLTAGE) ## precision against delay with the voltage as a knob: build/front/, docs/voltage.md
 	$(PY) -m train front $(BUILD)/networks/log_expected.onnx $(VOLTAGE) --noise $(NOISE) --responses $(BUILD)/voltage \
 	    --board $(BOARD) --trials $(TRIALS) --page docs/voltage.md -o $(BUILD)/front
+
+misra: $(READY) ## MISRA C:2012 by cppcheck's addon, C of every board and kernel: docs/misra.md (a minute)
+	$(PY) -m codegen misra docs/examples/log_expected.onnx --page docs/misra.md
 
 test: $(READY) lint ## lint, types and every test
 	@scripts/targets.sh || echo "tests that need what is missing are skipped, with the reason"

@@ -23,6 +23,7 @@ from codegen.flash_verb import flash
 from codegen.fuzz import fuzz as fuzz_protocol
 from codegen.host import HostLibrary
 from codegen.instrument_verbs import instrument
+from codegen.misra import misra
 from codegen.pairs_csv import format_pulses, read_pairs
 from codegen.size_verb import size
 from codegen.target_verbs import boards, elf, emulate
@@ -135,6 +136,7 @@ main.add_command(instrument)
 main.add_command(bench)
 main.add_command(arctwo)
 main.add_command(faults)
+main.add_command(misra)
 
 if __name__ == "__main__":
     run(main, "codegen")

@@ -63,7 +63,7 @@ def build_elf(
         link(
             compiler,
             load_core(board.target.cpu),
-            _sources(firmware, family),
+            target_sources(firmware),
             [firmware_folder / "src", TARGETS],
             script,
             elf,
@@ -141,7 +141,13 @@ def size_report(built: Built) -> str:
     )
 
 
-def _sources(firmware: Firmware, family: Path) -> list[Path]:
+def target_sources(firmware: Firmware) -> list[Path]:
+    """Every C file of a board's ELF.
+
+    Raises:
+        UserError: as `require_target`.
+    """
+    family = require_target(firmware.board)
     return [
         *sorted((firmware.folder / "src").glob("*.c")),
         *sorted(TARGETS.glob("*.c")),
