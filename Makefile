@@ -22,7 +22,7 @@ PAPER_SEEDS ?= 5
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help firmware elf flash verify report paper ranges front readme faults misra test lint format bench calibrate clean distclean FORCE
+.PHONY: help firmware elf flash verify report paper ranges front readme faults misra eva test lint format bench calibrate clean distclean FORCE
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -129,6 +129,10 @@ front: $(TRAINED) $(VOLTAGE) ## precision against delay with the voltage as a kn
 
 misra: $(READY) ## MISRA C:2012 by cppcheck's addon, C of every board and kernel: docs/misra.md (a minute)
 	$(PY) -m codegen misra docs/examples/log_expected.onnx --page docs/misra.md
+
+eva: $(READY) ## no run-time error in predictor and controller, whatever the input: Frama-C Eva (a minute)
+	@scripts/frama_c.sh
+	$(PY) -m codegen eva docs/examples/log_expected.onnx
 
 test: $(READY) lint ## lint, types and every test
 	@scripts/targets.sh || echo "tests that need what is missing are skipped, with the reason"

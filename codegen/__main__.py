@@ -17,6 +17,7 @@ from codegen.bench_verb import bench
 from codegen.boards import load_board
 from codegen.build import host_library
 from codegen.cosim_verbs import cosim, demo
+from codegen.eva import eva
 from codegen.faults_verb import faults
 from codegen.firmware import load_firmware, make_firmware, manifest_sha256
 from codegen.flash_verb import flash
@@ -137,6 +138,7 @@ main.add_command(bench)
 main.add_command(arctwo)
 main.add_command(faults)
 main.add_command(misra)
+main.add_command(eva)
 
 if __name__ == "__main__":
     run(main, "codegen")

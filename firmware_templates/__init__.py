@@ -9,6 +9,7 @@ PROJECT = ROOT / "project"  # the folder around src/: build files, README, licen
 BOARDS = ROOT / "boards"  # NAME/board.toml
 HOST = ROOT / "host"  # C compiled only into the host library
 HOST_PROGRAMS = HOST / "programs"  # programs of their own, for the host
+EVA = ROOT / "eva"  # programs and contracts for run-time-error analysis
 KERNELS = ROOT / "kernels"  # NAME/ouro_dense.[ch]: the layer kernel, chosen by the controller's core
 DEVIATIONS = ROOT / "misra.toml"  # from MISRA C:2012, with reasons
 BUDGETS = ROOT / "budgets.toml"  # what the predictor may cost on each core

@@ -98,12 +98,14 @@ static ouro_status_t await_cell(ouro_controller_t *c)
 static bool is_stuck(ouro_controller_t *c, int32_t g_nS)
 {
     const ouro_request_t *request = &c->request;
-    const int64_t wanted_nS = ((int64_t)request->g_target_nS - c->g_before_nS) * (int64_t)c->pulse.direction;
-    const int64_t moved_nS = ((int64_t)g_nS - c->g_before_nS) * (int64_t)c->pulse.direction;
-    const bool tells = (c->pulse.direction != OURO_NO_PULSE) && (wanted_nS >= (2 * (int64_t)request->stuck_move_nS));
+    const int64_t wanted_nS = (int64_t)request->g_target_nS - c->g_before_nS;
+    const int64_t moved_nS = (int64_t)g_nS - c->g_before_nS;
+    const int64_t sign = (c->pulse.direction == OURO_SET) ? 1 : -1;
+    const bool tells =
+        (c->pulse.direction != OURO_NO_PULSE) && ((sign * wanted_nS) >= (2 * (int64_t)request->stuck_move_nS));
 
     if (tells) {
-        c->stuck_count = (moved_nS < request->stuck_move_nS) ? (uint16_t)(c->stuck_count + 1U) : 0U;
+        c->stuck_count = ((sign * moved_nS) < request->stuck_move_nS) ? (uint16_t)(c->stuck_count + 1U) : 0U;
     }
     return (request->stuck_pulses != 0U) && (c->stuck_count >= request->stuck_pulses);
 }

@@ -43,6 +43,8 @@ uint32_t ouro_exp2_q16(int32_t exponent_q16)
         return mantissa << ((uint32_t)whole - MANTISSA_BITS);
     }
 
-    const uint32_t shift = MANTISSA_BITS - (uint32_t)whole; /* 1 .. 21, modulo 2**32 */
+    const int32_t dropped = (int32_t)MANTISSA_BITS - whole; /* 1 .. 21 */
+    const uint32_t shift = (uint32_t)dropped;
+
     return (mantissa + (UINT32_C(1) << (shift - 1U))) >> shift;
 }
