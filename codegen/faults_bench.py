@@ -29,13 +29,15 @@ class PulseSeen:
 
 @dataclass
 class DeviceRecord:
-    """What one device's controller was told since its last start, and pulses beyond the board's limits since ever."""
+    """What one device's controller was told since its last start, and since ever: pulses, those that were asked for
+    beyond the board's limits, as far as the firmware could know, and those that were beyond them at the device."""
 
     codes: list[int] = field(default_factory=list)
     pulses: list[PulseSeen] = field(default_factory=list)
     is_injected: bool = False
-    beyond_limits: int = 0
     pulses_ever: int = 0
+    beyond_limits: int = 0
+    beyond_at_device: int = 0
 
     def forget(self) -> None:
         """A new program begins."""
@@ -158,8 +160,10 @@ class FaultyBench(Bench):
             record.pulses.append(PulseSeen(len(record.codes), v_uV, ticks_asked, reported_or_none))
             record.pulses_ever += 1
             record.beyond_limits += (
-                abs(at_device_uV) > limits.v_max_uV
-                or ticks_given > limits.max_pulse_ticks
+                abs(v_uV) > limits.v_max_uV
                 or not nominal.min_ticks <= ticks_asked <= limits.max_pulse_ticks
                 or len(record.pulses) > limits.max_iterations
+            )
+            record.beyond_at_device += (
+                abs(at_device_uV) > limits.v_max_uV or ticks_given > limits.max_pulse_ticks
             )

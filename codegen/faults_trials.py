@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from codegen.boards import Board
 from codegen.controllers import ONE_SHOT, ControllerBank, Lockstep, Request
 from codegen.faults import Fault
 from codegen.faults_bench import FaultyBench
 from codegen.faults_truth import Judge, Result
+from codegen.firmware import Firmware
 from codegen.status import Status
 from sim.bench import Bench
 from sim.closed_loop import Trials
@@ -30,8 +30,9 @@ class FaultOutcome:
     """How the trials of one fault ended.
 
     `statuses` counts status names, `safe` trials that ended in the safe state without having broken a rule of the HAL,
-    `beyond_limits` pulses that exceeded a limit of the board at the device, `untrue` results that do not say what
-    happened. RPD is |G_end - G_target| / G_target on true conductances: median, and 90th percentile.
+    `beyond_limits` pulses that the firmware asked for beyond a limit of the board, `beyond_at_device` those that
+    exceeded one at the device, `untrue` results that do not say what happened. RPD is |G_end - G_target| / G_target on
+    true conductances: median, and 90th percentile.
     """
 
     fault: str
@@ -42,13 +43,14 @@ class FaultOutcome:
     safe: int
     pulses: int
     beyond_limits: int
+    beyond_at_device: int
     untrue: int
     median_rpd: float
     p90_rpd: float
 
     @property
     def is_good(self) -> bool:
-        """Every trial safe, every status true, no pulse beyond the limits."""
+        """Every trial safe, every status true, no pulse asked for beyond the limits: what a firmware can see to."""
         return self.safe == self.trials and self.untrue == 0 and self.beyond_limits == 0
 
     def as_json(self) -> dict[str, Any]:
@@ -57,15 +59,15 @@ class FaultOutcome:
 
 
 def try_fault(
-    bank: ControllerBank, board: Board, fault: Fault, mode: str, trials: Trials, jobs: int | None = None
+    bank: ControllerBank, firmware: Firmware, fault: Fault, mode: str, trials: Trials, jobs: int | None = None
 ) -> FaultOutcome:
     """Program every device of `trials` in one of the modes of `REQUESTS`, each with `fault` in its hardware.
 
-    After a reset the program is started again, as a host would.
+    `bank` is that of `firmware`, compiled. After a reset the program is started again, as a host would.
     """
     request, targets_nS, n = REQUESTS[mode], trials.g_target_nS, len(trials.g_target_nS)
     with bank.lockstep(n) as lockstep:
-        bench = FaultyBench(trials, board, fault, lockstep, LATEST_ONSET[mode], jobs)
+        bench = FaultyBench(trials, firmware.board, fault, lockstep, LATEST_ONSET[mode], jobs)
         lockstep.start(targets_nS, request, bench.params.max_ticks)
         _serve(lockstep, bench)
         found = _results(lockstep)
@@ -76,7 +78,7 @@ def try_fault(
             _serve(lockstep, bench)
             found = _results(lockstep)
         is_safe = lockstep.is_safe() & ~bench.was_unsafe
-    judge = Judge(board, request, fault)
+    judge = Judge(firmware.board, firmware.model.voltages, request, fault)
     judged = zip(found, bench.records, targets_nS.tolist(), strict=True)
     untrue += sum(not judge.is_true(result, record, target_nS) for result, record, target_nS in judged)
     rpd = np.abs(bench.g_S - nS_to_S(targets_nS)) / nS_to_S(targets_nS)
@@ -90,6 +92,7 @@ def try_fault(
         safe=int(np.count_nonzero(is_safe)),
         pulses=sum(record.pulses_ever for record in bench.records),
         beyond_limits=sum(record.beyond_limits for record in bench.records),
+        beyond_at_device=sum(record.beyond_at_device for record in bench.records),
         untrue=untrue,
         median_rpd=float(np.median(rpd)),
         p90_rpd=float(np.quantile(rpd, 0.9)),

@@ -8,6 +8,7 @@ from codegen.boards import Board
 from codegen.controllers import ONE_SHOT, Request
 from codegen.faults import PENDING, Fault
 from codegen.faults_bench import DeviceRecord, PulseSeen
+from codegen.qmodel import Voltages
 from codegen.status import Status
 
 
@@ -25,9 +26,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Judge:
-    """Compares results with records, for one board, request and fault."""
+    """Compares results with records, for one firmware, request and fault."""
 
     board: Board
+    voltages: Voltages
     request: Request
     fault: Fault
 
@@ -82,9 +84,11 @@ class Judge:
         return {status for status, holds in ends if holds}
 
     def _is_voltage_right(self, pulse: PulseSeen) -> bool:
-        """Within one DAC step of a pulse voltage: with any other no pulse may be given."""
-        pulses, step_uV = self.board.pulse, self.board.dac.lsb_uV
-        return min(abs(pulse.v_uV - v_uV) for v_uV in (pulses.v_set_uV, pulses.v_reset_uV)) <= step_uV
+        """Within one DAC step of a voltage that the network knows: with any other no pulse may be given."""
+        v, tolerance_uV = self.voltages, self.board.dac.lsb_uV
+        lowered_uV = pulse.v_uV - v.v_set_uV if pulse.v_uV < 0 else v.v_reset_uV - pulse.v_uV
+        most_uV = v.set_steps * v.set_step_uV if pulse.v_uV < 0 else v.reset_steps * v.reset_step_uV
+        return -tolerance_uV <= lowered_uV <= most_uV + tolerance_uV
 
     def _is_length_right(self, pulse: PulseSeen) -> bool:
         """Within 1/64 (docs/controller.md); a pulse without a report has no length to judge."""

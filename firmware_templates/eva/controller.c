@@ -102,6 +102,7 @@ static ouro_request_t any_request(void)
     request.max_iterations = (uint16_t)any_int();
     request.stuck_pulses = (uint16_t)any_int();
     request.stuck_move_nS = any_int();
+    request.budget_ticks = (uint32_t)any_int();
     return request;
 }
 
@@ -116,6 +117,7 @@ static void damage(ouro_controller_t *controller)
     controller->polls = (uint32_t)any_int();
     controller->pulse.direction = (ouro_direction_t)any_int();
     controller->pulse.width_ticks = (uint32_t)any_int();
+    controller->pulse.v_uV = any_int();
     controller->v_really_uV = any_int();
     controller->g_before_nS = any_int();
     controller->stuck_count = (uint16_t)any_int();

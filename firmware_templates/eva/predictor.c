@@ -1,4 +1,5 @@
-/* Frama-C Eva: the predictor with any two conductances. What it promises, the controller's analysis relies on. */
+/* Frama-C Eva: the predictor with any two conductances and any budget. What it promises, the controller's analysis
+ * relies on. */
 #include "__fc_builtin.h"
 #include "ouro_contracts.h"
 
@@ -8,7 +9,10 @@ int main(void)
     const int32_t g_start_nS = Frama_C_interval(INT32_MIN, INT32_MAX);
     const int32_t g_target_nS = Frama_C_interval(INT32_MIN, INT32_MAX);
 
+    const uint32_t budget_ticks = (uint32_t)Frama_C_interval(INT32_MIN, INT32_MAX);
+
+    (void)ouro_predict_within(g_start_nS, g_target_nS, budget_ticks, &pulse);
+    (void)ouro_predict_within(g_start_nS, g_target_nS, budget_ticks, (ouro_pulse_t *)0);
     (void)ouro_predict(g_start_nS, g_target_nS, &pulse);
-    (void)ouro_predict(g_start_nS, g_target_nS, (ouro_pulse_t *)0);
     return 0;
 }
