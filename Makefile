@@ -22,7 +22,7 @@ PAPER_SEEDS ?= 5
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help firmware elf flash verify report paper ranges front readme test lint format bench calibrate clean distclean FORCE
+.PHONY: help firmware elf flash verify report paper ranges front readme faults misra eva test lint format bench calibrate clean distclean FORCE
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -106,6 +106,12 @@ flash: $(if $(DRY_RUN),$(READY),$(FIRMWARE)/manifest.json) ## write it to the BO
 	@$(PY) -m codegen flash --board $(BOARD) --firmware $(FIRMWARE) --elf $(BUILD)/elf/$(BOARD) \
 	    $(if $(PROBE),--probe '$(PROBE)') $(if $(METHOD),--method $(METHOD)) $(if $(DRY_RUN),--dry-run)
 
+# The network in docs/examples is the default one of one `make firmware`, kept so that this page can be repeated anywhere.
+FAULTS := $(BUILD)/faults
+faults: $(READY) ## break the simulated hardware around the firmware, fault by fault: docs/faults.md
+	$(PY) -m codegen firmware docs/examples/log_expected.onnx --board generic --force -o $(FAULTS)
+	$(PY) -m codegen faults $(FAULTS) --page docs/faults.md
+
 # --- proof and checks -------------------------------------------------------------------------------------
 verify: $(FIRMWARE)/manifest.json ## compare C and integer reference on all 16.7 million pairs of 12-bit codes
 	$(PY) -m codegen verify $(FIRMWARE) -o $(VERIFIED)
@@ -120,6 +126,13 @@ report: firmware $(VERIFIED) ## the build as one HTML page that opens offline: b
 front: $(TRAINED) $(VOLTAGE) ## precision against delay with the voltage as a knob: build/front/, docs/voltage.md
 	$(PY) -m train front $(BUILD)/networks/log_expected.onnx $(VOLTAGE) --noise $(NOISE) --responses $(BUILD)/voltage \
 	    --board $(BOARD) --trials $(TRIALS) --page docs/voltage.md -o $(BUILD)/front
+
+misra: $(READY) ## MISRA C:2012 by cppcheck's addon, C of every board and kernel: docs/misra.md (a minute)
+	$(PY) -m codegen misra docs/examples/log_expected.onnx --page docs/misra.md
+
+eva: $(READY) ## no run-time error in predictor and controller, whatever the input: Frama-C Eva (a minute)
+	@scripts/frama_c.sh
+	$(PY) -m codegen eva docs/examples/log_expected.onnx
 
 test: $(READY) lint ## lint, types and every test
 	@scripts/targets.sh || echo "tests that need what is missing are skipped, with the reason"

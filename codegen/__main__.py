@@ -17,11 +17,14 @@ from codegen.bench_verb import bench
 from codegen.boards import load_board
 from codegen.build import host_library
 from codegen.cosim_verbs import cosim, demo
+from codegen.eva import eva
+from codegen.faults_verb import faults
 from codegen.firmware import load_firmware, make_firmware, manifest_sha256
 from codegen.flash_verb import flash
 from codegen.fuzz import fuzz as fuzz_protocol
 from codegen.host import HostLibrary
 from codegen.instrument_verbs import instrument
+from codegen.misra import misra
 from codegen.pairs_csv import format_pulses, read_pairs
 from codegen.size_verb import size
 from codegen.target_verbs import boards, elf, emulate
@@ -133,6 +136,9 @@ main.add_command(flash)
 main.add_command(instrument)
 main.add_command(bench)
 main.add_command(arctwo)
+main.add_command(faults)
+main.add_command(misra)
+main.add_command(eva)
 
 if __name__ == "__main__":
     run(main, "codegen")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,20 +43,26 @@ class Request:
 
 
 @dataclass(frozen=True)
-class ControllerRun:
-    """The controllers' own results, (n,) each, and what the bench saw.
+class ControllerResults:
+    """What the controllers say of themselves, (n,) each."""
 
-    `trace` has one row per iteration asked for; after a device's last iteration its read is repeated and its
-    direction is 0. `unsafe` counts controllers that broke a safety rule or did not end in the safe state.
-    """
-
-    trace: ProgramTrace
     status: Int32s
     iterations: Int32s
     pulses: Int32s
     g_start_nS: Int32s
     g_last_nS: Int32s
     total_ticks: Ints
+
+
+@dataclass(frozen=True)
+class ControllerRun(ControllerResults):
+    """The controllers' own results and what the bench saw.
+
+    `trace` has one row per iteration asked for; after a device's last iteration its read is repeated and its
+    direction is 0. `unsafe` counts controllers that broke a safety rule or did not end in the safe state.
+    """
+
+    trace: ProgramTrace
     unsafe: int
 
 
@@ -82,17 +90,24 @@ class ControllerBank:
 
     def run(self, bench: Bench, g_target_nS: npt.ArrayLike, request: Request) -> ControllerRun:
         """Program every device of `bench` towards `g_target_nS` (scalar or (n,)) to the end."""
-        lockstep = _Lockstep(self._ffi, self._lib, len(bench))
-        try:
-            targets = np.broadcast_to(np.asarray(g_target_nS, dtype=np.int64), (len(bench),)).copy()
+        targets = np.broadcast_to(np.asarray(g_target_nS, dtype=np.int64), (len(bench),)).copy()
+        with self.lockstep(len(bench)) as lockstep:
             lockstep.start(targets, request, bench.params.max_ticks)
-            trace = _serve(lockstep, bench, targets, request.max_iterations)
-            return lockstep.results(trace)
+            trace = serve(lockstep, bench, targets, request.max_iterations)
+            unsafe = int(np.count_nonzero(~lockstep.is_safe()))
+            return ControllerRun(**vars(lockstep.results()), trace=trace, unsafe=unsafe)
+
+    @contextmanager
+    def lockstep(self, n: int) -> Iterator[Lockstep]:
+        """`n` controllers at rest, for those who serve them step by step."""
+        lockstep = Lockstep(self._ffi, self._lib, n)
+        try:
+            yield lockstep
         finally:
             lockstep.close()
 
 
-def _serve(lockstep: _Lockstep, bench: Bench, g_target_nS: Ints, iterations: int) -> ProgramTrace:
+def serve(lockstep: Lockstep, bench: Bench, g_target_nS: Ints, iterations: int) -> ProgramTrace:
     """Be the bench of all controllers until none waits any more; returns what happened."""
     n = len(bench)
     reads = np.full((iterations + 1, n), -1, dtype=np.int64)
@@ -126,7 +141,7 @@ def _serve(lockstep: _Lockstep, bench: Bench, g_target_nS: Ints, iterations: int
     )
 
 
-class _Lockstep:
+class Lockstep:
     """Array view of one `ouro_lockstep_t`."""
 
     def __init__(self, ffi: Any, lib: Any, n: int) -> None:
@@ -139,18 +154,18 @@ class _Lockstep:
     def close(self) -> None:
         self._lib.ouro_lockstep_free(self._self)
 
-    def start(self, g_target_nS: Ints, request: Request, max_ticks: int) -> None:
-        """Start all controllers. A refused request is a result like any other."""
+    def start(self, g_target_nS: Ints, request: Request, max_ticks: int, index: Ints | None = None) -> None:
+        """Start the controllers at `index` [all] with their targets, (n,). A refused request is a result too."""
         r = request
         budget_ticks = max_ticks if r.budget_ticks is None else r.budget_ticks
         if not 1 <= r.max_iterations < 2**16:
             raise UserError(f"max_iterations = {r.max_iterations} is outside 1 .. 65535")
-        for i, target in enumerate(g_target_nS.tolist()):
+        for i in range(self._n) if index is None else index.tolist():
             self._lib.ouro_lockstep_start(
                 self._self,
                 i,
                 r.mode,
-                target,
+                int(g_target_nS[i]),
                 r.tolerance_nS,
                 r.tolerance_permille,
                 r.max_iterations,
@@ -158,6 +173,16 @@ class _Lockstep:
                 r.stuck_move_nS,
                 budget_ticks,
             )
+
+    def inject(self, index: Ints, fault: str, value: int) -> None:
+        """A fault of `ouro_fault_t`, named without its prefix, in the hardware of the controllers at `index`."""
+        for i in index.tolist():
+            self._lib.ouro_lockstep_inject(self._self, i, getattr(self._lib, f"OURO_FAULT_{fault}"), value)
+
+    def reset(self, index: Ints) -> None:
+        """Reset the processors of the controllers at `index`, whatever they are doing."""
+        for i in index.tolist():
+            self._lib.ouro_lockstep_reset(self._self, i)
 
     def step_all(self) -> int:
         return int(self._lib.ouro_lockstep_step_all(self._self))
@@ -184,20 +209,26 @@ class _Lockstep:
         arrays = (self._pointer("int64_t *", index), self._pointer("int64_t *", ticks_given))
         self._lib.ouro_lockstep_serve_pulses(self._self, len(index), *arrays)
 
-    def results(self, trace: ProgramTrace) -> ControllerRun:
+    def is_safe(self) -> npt.NDArray[np.bool_]:
+        """Which controllers ended in the safe state and never broke a safety rule, (n,)."""
+        lib = self._lib
+        return np.array(
+            [
+                lib.ouro_lockstep_violations(self._self, i) == 0
+                and lib.ouro_lockstep_is_safe(self._self, i) != 0
+                for i in range(self._n)
+            ]
+        )
+
+    def results(self) -> ControllerResults:
         fields = [np.empty(self._n, dtype=np.int32) for _ in range(7)]
         longs = [np.empty(self._n, dtype=np.int64) for _ in range(2)]
         pointers = [self._pointer("int32_t *", a) for a in fields] + [
             self._pointer("int64_t *", a) for a in longs
         ]
         self._lib.ouro_lockstep_results(self._self, *pointers)
-        unsafe = sum(
-            self._lib.ouro_lockstep_violations(self._self, i) != 0
-            or not self._lib.ouro_lockstep_is_safe(self._self, i)
-            for i in range(self._n)
-        )
         status, _, iterations, pulses, g_start_nS, g_last_nS, _ = fields
-        return ControllerRun(trace, status, iterations, pulses, g_start_nS, g_last_nS, longs[1], unsafe)
+        return ControllerResults(status, iterations, pulses, g_start_nS, g_last_nS, longs[1])
 
     def _pointer(self, kind: str, array: npt.NDArray[Any]) -> Any:
         return self._ffi.cast(kind, self._ffi.from_buffer(array))

@@ -121,6 +121,16 @@ def manifest_sha256(folder: Path) -> str:
     return _sha256(folder / MANIFEST)
 
 
+def network_sha256(folder: Path) -> str:
+    """Hash of the network file that a firmware folder was made from.
+
+    Raises:
+        UserError: it is no firmware folder.
+    """
+    load_firmware(folder)
+    return str(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["network"]["sha256"])
+
+
 def _manifest(
     network: FloatNetwork, model: QuantizedModel, board: Board, report: dict[str, Any], files: dict[str, str]
 ) -> str:

@@ -66,7 +66,7 @@ def build_elf(
         link(
             compiler,
             core,
-            _sources(firmware, family),
+            target_sources(firmware),
             [firmware_folder / "src", TARGETS, family],
             script,
             elf,
@@ -144,7 +144,13 @@ def size_report(built: Built) -> str:
     )
 
 
-def _sources(firmware: Firmware, family: Path) -> list[Path]:
+def target_sources(firmware: Firmware) -> list[Path]:
+    """Every C file of a board's ELF.
+
+    Raises:
+        UserError: as `require_target`.
+    """
+    family = require_target(firmware.board)
     return [
         *sorted((firmware.folder / "src").glob("*.c")),
         *sorted(TARGETS.glob("*.c")),

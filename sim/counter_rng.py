@@ -31,6 +31,7 @@ class Purpose(IntEnum):
     DEVICE_SPREAD = 5
     PULSE_WALK = 6
     TURN = 7
+    FAULT = 8
 
 
 def philox(counter: tuple[npt.ArrayLike, ...], key: tuple[int, int]) -> tuple[Words, Words, Words, Words]:

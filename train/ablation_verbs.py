@@ -9,10 +9,10 @@ import click
 from sim import jart_fit, jart_full
 from sim.command_line import jobs_option, progress_bar
 from sim.counter_rng import SEED_HIGHEST
+from sim.document import replace_section
 from sim.noise import load_preset
 from sim.output_files import write_json
 from train.ablation import CADENCES_S, SOURCES, ablation, as_json, draw, markdown
-from train.document import replace_section
 from train.responses import ResponseParams, total_steps
 
 MODELS = (jart_fit.NAME, jart_full.NAME)

@@ -10,10 +10,10 @@ import click
 from codegen.boards import board_names, load_board
 from sim.command_line import jobs_option, progress_bar
 from sim.counter_rng import SEED_HIGHEST
+from sim.document import replace_section
 from sim.errors import UserError
 from sim.jobs import default_jobs
 from sim.output_files import write_json
-from train.document import replace_section
 from train.evaluate import EVALUATION_SEED
 from train.pareto import SIZES, draw, pareto, text_table
 from train.report import PHYSICS, read_floor

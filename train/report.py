@@ -15,8 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from codegen.validation import first_problem
 from sim.accuracy import AccuracyRecord
+from sim.document import replace_section
 from sim.errors import UserError
-from train.document import replace_section
 from train.floor import PREDICTOR as FLOOR
 from train.floor import REALISATION as ORACLE
 

@@ -12,10 +12,10 @@ import click
 from codegen.boards import board_names, load_board
 from sim.command_line import jobs_option, progress_bar
 from sim.counter_rng import SEED_HIGHEST
+from sim.document import replace_section, require_section
 from sim.errors import UserError
 from sim.noise import load_preset
 from sim.output_files import write_json
-from train.document import replace_section, require_section
 from train.evaluate import EVALUATION_SEED
 from train.front import BUDGETS_S, Front, draw, measure_front, text_table
 from train.kept import unless_kept

@@ -2,6 +2,7 @@
 #include "ouro_lockstep.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "ouro_adc.h"
 #include "ouro_controller.h"
@@ -76,6 +77,12 @@ int ouro_lockstep_abort(ouro_lockstep_t *lockstep, size_t i)
 int ouro_lockstep_init(ouro_lockstep_t *lockstep, size_t i)
 {
     return (int)ouro_controller_init(&lockstep->controllers[i], &lockstep->hals[i]);
+}
+
+int ouro_lockstep_reset(ouro_lockstep_t *lockstep, size_t i)
+{
+    memset(&lockstep->controllers[i], 0xA5, sizeof lockstep->controllers[i]);
+    return ouro_lockstep_init(lockstep, i);
 }
 
 size_t ouro_lockstep_step_all(ouro_lockstep_t *lockstep)

@@ -39,7 +39,8 @@ typedef enum {
     OURO_FAULT_SETTLE_ANSWER = 3, /* answer of the settle poll; -1 repairs */
     OURO_FAULT_READ_ANSWER = 4,   /* answer of the read poll; -1 repairs */
     OURO_FAULT_PULSE_ANSWER = 5,  /* answer of the pulse poll; -1 repairs */
-    OURO_FAULTS = 6
+    OURO_FAULT_GAIN_permille = 6, /* of every pulse voltage, added to it */
+    OURO_FAULTS = 7
 } ouro_fault_t;
 
 /* n controllers, initialised and idle; NULL when memory is short. */
@@ -55,6 +56,9 @@ int ouro_lockstep_start(ouro_lockstep_t *lockstep, size_t i, int mode, int32_t g
 int ouro_lockstep_step(ouro_lockstep_t *lockstep, size_t i);
 int ouro_lockstep_abort(ouro_lockstep_t *lockstep, size_t i);
 int ouro_lockstep_init(ouro_lockstep_t *lockstep, size_t i);
+
+/* Reset of instance i's processor: its memory is lost, what its hardware was doing goes on. Returns the status. */
+int ouro_lockstep_reset(ouro_lockstep_t *lockstep, size_t i);
 
 /* Step every instance until it waits for the bench or is finished. Returns how many wait. */
 size_t ouro_lockstep_step_all(ouro_lockstep_t *lockstep);

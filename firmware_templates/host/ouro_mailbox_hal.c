@@ -109,6 +109,7 @@ int32_t ouro_hal_set_v(ouro_hal_t *hal, int32_t v_uV)
     require(hal, hal->in_flight == MAILBOX_QUIET, OURO_BROKE_OVERLAP);
     require(hal, (v_uV <= OURO_LIMIT_V_uV) && (v_uV >= -OURO_LIMIT_V_uV), OURO_BROKE_VOLTAGE_LIMIT);
     hal->v_uV = dac_uV(v_uV) + hal->fault[(v_uV == 0) ? OURO_FAULT_ZERO_uV : OURO_FAULT_VOLTAGE_uV];
+    hal->v_uV += (v_uV / 1000) * hal->fault[OURO_FAULT_GAIN_permille];
     return hal->v_uV;
 }
 

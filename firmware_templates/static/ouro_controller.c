@@ -44,6 +44,8 @@ static ouro_status_t judge_poll(ouro_controller_t *c, ouro_hal_progress_t progre
     } else if (progress == OURO_HAL_PENDING) {
         c->polls = (c->polls > 0U) ? (c->polls - 1U) : 0U;
         status = (c->polls == 0U) ? OURO_ERR_TIMEOUT : OURO_BUSY;
+    } else {
+        /* it failed, or answered what is no answer */
     }
     return status;
 }
@@ -96,12 +98,14 @@ static ouro_status_t await_cell(ouro_controller_t *c)
 static bool is_stuck(ouro_controller_t *c, int32_t g_nS)
 {
     const ouro_request_t *request = &c->request;
-    const int64_t wanted_nS = ((int64_t)request->g_target_nS - c->g_before_nS) * (int64_t)c->pulse.direction;
-    const int64_t moved_nS = ((int64_t)g_nS - c->g_before_nS) * (int64_t)c->pulse.direction;
-    const bool tells = (c->pulse.direction != OURO_NO_PULSE) && (wanted_nS >= 2 * (int64_t)request->stuck_move_nS);
+    const int64_t wanted_nS = (int64_t)request->g_target_nS - c->g_before_nS;
+    const int64_t moved_nS = (int64_t)g_nS - c->g_before_nS;
+    const int64_t sign = (c->pulse.direction == OURO_SET) ? 1 : -1;
+    const bool tells =
+        (c->pulse.direction != OURO_NO_PULSE) && ((sign * wanted_nS) >= (2 * (int64_t)request->stuck_move_nS));
 
     if (tells) {
-        c->stuck_count = (moved_nS < request->stuck_move_nS) ? (uint16_t)(c->stuck_count + 1U) : 0U;
+        c->stuck_count = ((sign * moved_nS) < request->stuck_move_nS) ? (uint16_t)(c->stuck_count + 1U) : 0U;
     }
     return (request->stuck_pulses != 0U) && (c->stuck_count >= request->stuck_pulses);
 }
@@ -119,6 +123,8 @@ static ouro_status_t judge_reading(ouro_controller_t *c, int32_t g_nS)
             status = OURO_ERR_STUCK;
         } else if (c->result.iterations >= request->max_iterations) {
             status = ouro_request_is_fixed_length(request) ? OURO_OK : OURO_ERR_NOT_CONVERGED;
+        } else {
+            /* go on */
         }
     }
     return status;
@@ -136,6 +142,8 @@ static ouro_status_t predict(ouro_controller_t *c, int32_t g_nS)
     } else if ((status == OURO_NO_PULSE_NEEDED) && (c->request.mode == OURO_WRITE_VERIFY)) {
         /* Noise may make the next reading ask for a pulse; the iteration counts, so this ends too. */
         status = await_cell(c);
+    } else {
+        /* the predictor's status is the outcome */
     }
     return status;
 }

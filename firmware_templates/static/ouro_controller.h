@@ -31,8 +31,9 @@
 /* Polls per wait. A poll takes 0.1 us or more, so that no wait ends before OURO_TIMEOUT_us. */
 #define OURO_POLL_BUDGET (10U * (uint32_t)OURO_TIMEOUT_us)
 #ifndef __cplusplus /* has no _Static_assert; the C files that include this have checked it */
-_Static_assert(OURO_TIMEOUT_us <= 400000000, "the poll budget must fit 32 bits");
-_Static_assert(INT64_C(1) * OURO_TIMEOUT_us * OURO_TIMER_Hz > INT64_C(1000000) * OURO_LIMIT_PULSE_ticks,
+_Static_assert((uint32_t)OURO_TIMEOUT_us <= 400000000U, "the poll budget must fit 32 bits");
+_Static_assert(((uint64_t)OURO_TIMEOUT_us * (uint64_t)OURO_TIMER_Hz) >
+                   (UINT64_C(1000000) * (uint64_t)OURO_LIMIT_PULSE_ticks),
                "the longest pulse must end before a wait may");
 #endif
 #endif

@@ -18,13 +18,17 @@ _Static_assert((INT64_C(-5) >> 1) == INT64_C(-3), "right shift of int64_t must b
  * the generator has proven for every accumulator. */
 static inline int32_t ouro_rshift_round(int32_t value, uint32_t shift)
 {
-    return (value + (INT32_C(1) << (shift - 1U))) >> shift;
+    const uint32_t half = UINT32_C(1) << (shift - 1U);
+
+    return (value + (int32_t)half) >> shift;
 }
 
 /* The same in 64 bits. shift: 1 .. 62; value + 2**(shift - 1) must fit int64_t. */
 static inline int64_t ouro_rshift_round64(int64_t value, uint32_t shift)
 {
-    return (value + (INT64_C(1) << (shift - 1U))) >> shift;
+    const uint64_t half = UINT64_C(1) << (shift - 1U);
+
+    return (value + (int64_t)half) >> shift;
 }
 
 /* value limited to lowest .. highest; lowest must not exceed highest. */

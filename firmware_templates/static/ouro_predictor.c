@@ -42,7 +42,7 @@ static int32_t run_network(int32_t g_start_nS, int32_t delta_g_nS, int32_t v_red
     for (uint32_t i = OURO_NETWORK_INPUTS; i < OURO_NETWORK_INPUT_LENGTH; i++) {
         activations[filled][i] = 0;
     }
-    for (uint32_t i = 0U; i + 1U < OURO_NETWORK_LAYERS; i++) {
+    for (uint32_t i = 0U; (i + 1U) < OURO_NETWORK_LAYERS; i++) {
         ouro_dense(&ouro_network_layers[i], activations[filled], activations[1U - filled]);
         filled = 1U - filled;
     }
@@ -63,7 +63,7 @@ static uint32_t decode_linear(int32_t acc)
 static uint32_t decode_log(int32_t acc)
 {
     const int64_t wide = ouro_rshift_round64((int64_t)acc * OURO_NETWORK_DECODE_MULTIPLIER, OURO_NETWORK_DECODE_SHIFT);
-    const int64_t limit = INT64_C(31) << 16; /* beyond every timer */
+    const int64_t limit = INT64_C(31) * 65536; /* beyond every timer */
     const int64_t limited = (wide > limit) ? limit : ((wide < -limit) ? -limit : wide);
 
     return ouro_exp2_q16((int32_t)limited);

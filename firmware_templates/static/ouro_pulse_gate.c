@@ -42,6 +42,8 @@ ouro_status_t ouro_gate_check(const ouro_pulse_t *pulse, int32_t v_uV, uint16_t 
         status = OURO_ERR_LIMIT_WIDTH;
     } else if (pulses_given >= OURO_LIMIT_ITERATIONS) {
         status = OURO_ERR_LIMIT_PULSES;
+    } else {
+        /* allowed */
     }
     return status;
 }
@@ -55,6 +57,8 @@ ouro_status_t ouro_gate_check_given(const ouro_pulse_t *pulse, uint32_t ticks_gi
         status = OURO_ERR_VOLTAGE;
     } else if (!is_within(ticks_given, asked, OURO_WIDTH_TOLERANCE(asked))) {
         status = OURO_ERR_PULSE_LENGTH;
+    } else {
+        /* as asked */
     }
     return status;
 }

@@ -41,6 +41,8 @@ ouro_status_t ouro_request_check(const ouro_request_t *request)
         status = OURO_ERR_ARGUMENT;
     } else if ((r->g_target_nS < OURO_G_MIN_nS) || (r->g_target_nS > OURO_G_MAX_nS)) {
         status = OURO_ERR_TARGET_RANGE;
+    } else {
+        /* every field is in its range */
     }
     return status;
 }
@@ -56,5 +58,6 @@ bool ouro_request_is_on_target(const ouro_request_t *request, int32_t g_nS)
     const int64_t off_nS = (difference_nS < 0) ? -difference_nS : difference_nS;
     const int64_t allowed = (int64_t)request->tolerance_permille * request->g_target_nS; /* 1/1000 nS */
 
-    return !ouro_request_is_fixed_length(request) && ((off_nS <= request->tolerance_nS) || (off_nS * 1000 <= allowed));
+    return !ouro_request_is_fixed_length(request) &&
+           ((off_nS <= request->tolerance_nS) || ((off_nS * 1000) <= allowed));
 }

@@ -104,21 +104,25 @@ static void put(ouro_scpi_t *s, char c)
 
 static void put_text(ouro_scpi_t *s, const char *text)
 {
-    for (uint32_t i = 0U; (text[i] != '\0') && (i < OURO_SCPI_OUTPUT); i++) {
-        put(s, text[i]);
+    const char *at = text;
+
+    while ((*at != '\0') && !s->is_reply_lost) {
+        put(s, *at);
+        at++;
     }
 }
 
 static void put_number(ouro_scpi_t *s, uint64_t number)
 {
     char digits[20];
+    uint64_t left = number;
     uint32_t n = 0U;
 
     do {
-        digits[n] = (char)('0' + (char)(number % 10U));
-        number /= 10U;
+        digits[n] = "0123456789"[left % 10U];
+        left /= 10U;
         n++;
-    } while (number > 0U);
+    } while (left > 0U);
     while (n > 0U) {
         n--;
         put(s, digits[n]);
@@ -203,7 +207,7 @@ static void reply_result(ouro_scpi_t *s)
     end_reply(s);
 }
 
-static void finish(ouro_scpi_t *s)
+static void end_program(ouro_scpi_t *s)
 {
     s->is_busy = false;
     if (OURO_STATUS_IS_ERROR(s->controller.result.status)) {
@@ -216,17 +220,19 @@ static void finish(ouro_scpi_t *s)
 
 static char upper(char c)
 {
-    return ((c >= 'a') && (c <= 'z')) ? (char)(c - 'a' + 'A') : c;
+    return ((c >= 'a') && (c <= 'z')) ? (char)(c - ('a' - 'A')) : c;
 }
 
-/* Does `text` begin with `word`, in any case? Returns what follows, or NULL. */
-static const char *after(const char *text, const char *word)
+/* Does `text` begin with `word`, in any case? Then *rest is what comes after. */
+static bool begins(const char *text, const char *word, const char **rest)
 {
-    while ((*word != '\0') && (upper(*text) == *word)) {
-        text++;
-        word++;
+    uint32_t i = 0U;
+
+    while ((word[i] != '\0') && (upper(text[i]) == word[i])) {
+        i++;
     }
-    return (*word == '\0') ? text : NULL;
+    *rest = &text[i];
+    return word[i] == '\0';
 }
 
 static bool is_digit(char c)
@@ -241,27 +247,30 @@ static bool is_digit(char c)
 static const char *parse_number(const char *text, int32_t *value)
 {
     static const char *const units[3] = {"NS", "US", "MS"};
+    const char *at = text;
     int64_t number = 0;
     uint32_t decimals = 0U;
     uint32_t exponent = 0U;
     bool has_point = false;
-    bool is_good = is_digit(*text);
+    bool is_good = is_digit(*at);
 
-    while (is_digit(*text) || ((*text == '.') && !has_point)) {
-        if (*text == '.') {
+    while (is_digit(*at) || ((*at == '.') && !has_point)) {
+        if (*at == '.') {
             has_point = true;
         } else {
-            number = (number > INT32_MAX) ? number : ((10 * number) + (*text - '0'));
+            const int32_t digit = (int32_t)*at - (int32_t)'0';
+
+            number = (number > INT32_MAX) ? number : ((10 * number) + digit);
             decimals += has_point ? 1U : 0U;
         }
-        text++;
+        at++;
     }
     for (uint32_t unit = 0U; unit < 3U; unit++) {
-        const char *rest = after(text, units[unit]);
+        const char *rest;
 
-        if (rest != NULL) {
+        if (begins(at, units[unit], &rest)) {
             exponent = 3U * unit;
-            text = rest;
+            at = rest;
             break;
         }
     }
@@ -269,22 +278,25 @@ static const char *parse_number(const char *text, int32_t *value)
     for (uint32_t i = decimals; is_good && (i < exponent); i++) {
         number *= 10;
     }
-    is_good = is_good && (number <= INT32_MAX) && ((*text == ',') || (*text == '\0'));
+    is_good = is_good && (number <= INT32_MAX) && ((*at == ',') || (*at == '\0'));
     *value = is_good ? (int32_t)number : 0;
-    return is_good ? text : NULL;
+    return is_good ? at : NULL;
 }
 
 /* Exactly `n` numbers. Pushes an error and returns false otherwise. */
 static bool parse_arguments(ouro_scpi_t *s, const char *text, uint32_t n, int32_t *values)
 {
-    int error = (*text == ' ') ? 0 : ERR_PARAMETER_COUNT;
+    const char *at = text;
+    int error = (*at == ' ') ? 0 : ERR_PARAMETER_COUNT;
 
     for (uint32_t i = 0U; (error == 0) && (i < n); i++) {
-        text = parse_number(text + 1, &values[i]);
-        if (text == NULL) {
+        at = parse_number(&at[1], &values[i]);
+        if (at == NULL) {
             error = ERR_DATA;
-        } else if ((*text == ',') != ((i + 1U) < n)) {
+        } else if (*at != (((i + 1U) < n) ? ',' : '\0')) {
             error = ERR_PARAMETER_COUNT;
+        } else {
+            /* a good one */
         }
     }
     if (error != 0) {
@@ -319,7 +331,7 @@ static void start(ouro_scpi_t *s, ouro_mode_t mode, const int32_t *values)
     request.column = (uint16_t)values[1];
     s->is_busy = true;
     if (ouro_controller_start(&s->controller, &request) != OURO_BUSY) {
-        finish(s);
+        end_program(s);
     }
 }
 
@@ -344,33 +356,33 @@ static void run_configuration(ouro_scpi_t *s, const char *text)
     int32_t v[2] = {0, 0};
     const char *rest;
 
-    if ((rest = after(text, "TOL:REL")) != NULL) {
+    if (begins(text, "TOL:REL", &rest)) {
         if (parse_arguments(s, rest, 1U, v)) {
             next.tolerance_permille = (uint16_t)v[0];
             configure(s, &next, fits_u16(v[0]));
         }
-    } else if ((rest = after(text, "TOL")) != NULL) {
+    } else if (begins(text, "TOL", &rest)) {
         if (parse_arguments(s, rest, 1U, v)) {
             next.tolerance_nS = v[0];
             configure(s, &next, true);
         }
-    } else if ((rest = after(text, "ITER")) != NULL) {
+    } else if (begins(text, "ITER", &rest)) {
         if (parse_arguments(s, rest, 1U, v)) {
             next.max_iterations = (uint16_t)v[0];
             configure(s, &next, fits_u16(v[0]));
         }
-    } else if ((rest = after(text, "STUC")) != NULL) {
+    } else if (begins(text, "STUC", &rest)) {
         if (parse_arguments(s, rest, 2U, v)) {
             next.stuck_pulses = (uint16_t)v[0];
             next.stuck_move_nS = v[1];
             configure(s, &next, fits_u16(v[0]));
         }
-    } else if ((rest = after(text, "BUDG")) != NULL) {
+    } else if (begins(text, "BUDG", &rest)) {
         if (parse_arguments(s, rest, 1U, v)) {
             next.budget_ticks = (uint32_t)v[0];
             configure(s, &next, true);
         }
-    } else if ((rest = after(text, "CRC")) != NULL) {
+    } else if (begins(text, "CRC", &rest)) {
         if (parse_arguments(s, rest, 1U, v)) {
             if (v[0] <= 1) {
                 s->has_crc = (v[0] == 1);
@@ -391,19 +403,19 @@ static void run_command(ouro_scpi_t *s, const char *text)
 
     if (s->is_busy) {
         push_error(s, ERR_BUSY);
-    } else if ((rest = after(text, "CONF:")) != NULL) {
+    } else if (begins(text, "CONF:", &rest)) {
         run_configuration(s, rest);
-    } else if ((rest = after(text, "MEAS:COND?")) != NULL) {
+    } else if (begins(text, "MEAS:COND?", &rest)) {
         if (parse_arguments(s, rest, 2U, v)) {
             s->is_measurement = true;
             start(s, OURO_WRITE_VERIFY, v);
         }
-    } else if ((rest = after(text, "PROG:ONES")) != NULL) {
+    } else if (begins(text, "PROG:ONES", &rest)) {
         if (parse_arguments(s, rest, 3U, v)) {
             s->is_measurement = false;
             start(s, OURO_ONE_SHOT, v);
         }
-    } else if ((rest = after(text, "PROG:VER")) != NULL) {
+    } else if (begins(text, "PROG:VER", &rest)) {
         if (parse_arguments(s, rest, 3U, v)) {
             s->is_measurement = false;
             start(s, OURO_WRITE_VERIFY, v);
@@ -415,16 +427,16 @@ static void run_command(ouro_scpi_t *s, const char *text)
 
 static bool is_word(const char *text, const char *word)
 {
-    const char *rest = after(text, word);
+    const char *rest;
 
-    return (rest != NULL) && (*rest == '\0');
+    return begins(text, word, &rest) && (*rest == '\0');
 }
 
 static void stop(ouro_scpi_t *s)
 {
     (void)ouro_controller_abort(&s->controller);
     if (s->is_busy) {
-        finish(s);
+        end_program(s);
     }
 }
 
@@ -451,6 +463,8 @@ static void run_line(ouro_scpi_t *s)
         end_reply(s);
     } else if (s->line[0] != '\0') {
         run_command(s, s->line);
+    } else {
+        /* an empty line */
     }
 }
 
@@ -461,9 +475,9 @@ static bool strip_crc(ouro_scpi_t *s)
     bool is_good = s->line_length >= 5U;
 
     if (is_good) {
-        const uint16_t end = (uint16_t)(s->line_length - 5U);
+        const uint32_t end = (uint32_t)s->line_length - 5U;
 
-        for (uint16_t i = 0U; i < end; i++) {
+        for (uint32_t i = 0U; i < end; i++) {
             crc = crc_add(crc, s->line[i]);
         }
         is_good = s->line[end] == '*';
@@ -521,7 +535,7 @@ ouro_status_t ouro_scpi_poll(ouro_scpi_t *scpi)
     const ouro_status_t status = ouro_controller_step(&scpi->controller);
 
     if (scpi->is_busy && (status != OURO_BUSY)) {
-        finish(scpi);
+        end_program(scpi);
     }
     return status;
 }

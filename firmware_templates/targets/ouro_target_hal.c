@@ -45,7 +45,7 @@ static void send_number(ouro_hal_t *hal, int64_t value)
         send_char(hal, '-');
     }
     do {
-        digits[count] = (char)('0' + (char)(left % 10U));
+        digits[count] = "0123456789"[left % 10U];
         count++;
         left /= 10U;
     } while (left > 0U);

@@ -96,7 +96,7 @@ def test_a_changed_firmware_is_caught(networks, tmp_path, what):
     make_firmware(path, load_board("generic"), tmp_path / "fw", None, False)
     name, old, new = {
         "weight": ("src/ouro_network.c", "/* from row 0 */\n    0x", "/* from row 0 */\n    ~0x"),
-        "shift": ("src/ouro_fixed.h", "(INT32_C(1) << (shift - 1U))", "(INT32_C(0) << (shift - 1U))"),
+        "shift": ("src/ouro_fixed.h", "UINT32_C(1) << (shift - 1U)", "UINT32_C(0) << (shift - 1U)"),
         "window": ("src/ouro_config.h", "INT32_C(94450)", "INT32_C(94451)"),
     }[what]
     source = tmp_path / "fw" / name

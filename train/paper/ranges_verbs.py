@@ -8,10 +8,10 @@ import click
 
 from codegen.boards import load_board
 from sim.command_line import jobs_option, progress_bar
+from sim.document import replace_section, require_section
 from sim.jobs import default_jobs
 from sim.noise import load_preset
 from sim.output_files import write_json
-from train.document import replace_section, require_section
 from train.paper.experiment import SeedRun, Settings
 from train.paper.ranges import deployed, epochs, train_banks
 from train.paper.ranges_table import BEGIN, END, markdown, result

@@ -13,10 +13,10 @@ from codegen import VERSION
 from codegen.boards import board_names, load_board
 from sim import dataset
 from sim.command_line import jobs_option, progress_bar
+from sim.document import replace_section, require_section
 from sim.jobs import default_jobs
 from sim.noise import load_preset
 from sim.output_files import whole_file, write_json
-from train.document import replace_section, require_section
 from train.paper.claims import judge, load_claims, measured
 from train.paper.experiment import (
     PREDICTORS,

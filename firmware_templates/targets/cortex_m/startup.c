@@ -30,14 +30,18 @@ __attribute__((weak)) void target_systick(void)
 
 __attribute__((noreturn)) void target_reset(void)
 {
-    uint32_t *from = target_data_load;
+    const uint32_t *from = target_data_load;
+    uint32_t *to = target_data_begin;
 
-    for (uint32_t *to = target_data_begin; to < target_data_end; to++) {
+    while (to < target_data_end) {
         *to = *from;
+        to++;
         from++;
     }
-    for (uint32_t *to = target_bss_begin; to < target_bss_end; to++) {
+    to = target_bss_begin;
+    while (to < target_bss_end) {
         *to = 0U;
+        to++;
     }
     (void)main();
     target_fault();

@@ -1,0 +1,80 @@
+"""Firmware, host C and boards compile without a warning: gcc and clang, on the host and for every core.
+
+`test_target.py` builds every board's ELF with every cross compiler; here are the host and the cores without a board.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codegen.boards import Board, load_board
+from codegen.build import WARNINGS
+from codegen.cross import CORES, find_cross_compilers
+from codegen.firmware import make_firmware
+from codegen.kernels import kernel_of
+from codegen.misra import all_boards
+from codegen.target import build_elf, buildable_boards
+from firmware_templates import HOST, HOST_PROGRAMS
+
+HOST_COMPILERS = ("gcc", "clang")
+ONE_OF_EACH_KERNEL = {kernel_of(board.target.cpu): board for board in all_boards()}
+BOARD_CORES = {load_board(name).target.cpu for name in buildable_boards()}
+OTHER_CORES = sorted(set(CORES) - BOARD_CORES)
+
+
+@pytest.fixture(scope="module")
+def network(networks: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("warnings")
+    path: Path = networks.write(folder / "net.onnx", networks.layers((2, 16, 16, 1)), "log10_s")
+    return path
+
+
+def compile_strictly(compiler: str, sources: list[Path], include: list[Path], folder: Path) -> str:
+    """What the compiler complains about."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"no {compiler}")
+    command = [compiler, "-std=c11", *WARNINGS, "-O2", *(f"-I{path}" for path in include)]
+    done = subprocess.run(
+        [*command, "-c", *map(str, sources)], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode == 0) == (done.stderr == "")
+    return done.stderr
+
+
+@pytest.mark.parametrize("compiler", HOST_COMPILERS)
+@pytest.mark.parametrize("kernel", ONE_OF_EACH_KERNEL)
+def test_firmware_and_host_c(compiler: str, kernel: str, network: Path, tmp_path: Path) -> None:
+    src = make_firmware(network, ONE_OF_EACH_KERNEL[kernel], tmp_path / "fw", None, False).folder / "src"
+    sources = [*src.glob("*.c"), *HOST.glob("*.c"), *HOST_PROGRAMS.glob("*.c")]
+    assert compile_strictly(compiler, sources, [src, HOST], tmp_path) == ""
+
+
+@pytest.mark.parametrize("compiler", HOST_COMPILERS)
+@pytest.mark.parametrize(
+    ("function", "complaint"),
+    [
+        ("static int f(void) { return 0; }", "-Wunused-function"),
+        ("int f(unsigned a); int f(unsigned a) { return a; }", "-Wsign-conversion"),
+        ("int f(int a); int f(int a) { { int a = 1; (void)a; } return a; }", "-Wshadow"),
+    ],
+)
+def test_a_warning_is_an_error(compiler: str, function: str, complaint: str, tmp_path: Path) -> None:
+    (tmp_path / "f.c").write_text(f"{function}\n")
+    assert complaint.removeprefix("-W") in compile_strictly(compiler, [tmp_path / "f.c"], [], tmp_path)
+
+
+@pytest.mark.parametrize("compiler", [compiler.name for compiler in find_cross_compilers()])
+@pytest.mark.parametrize("core", OTHER_CORES)
+def test_cores_without_a_board_of_their_own(compiler: str, core: str, network: Path, tmp_path: Path) -> None:
+    board = on_core(load_board("stm32f405"), core)
+    firmware = make_firmware(network, board, tmp_path / "fw", None, False)
+    assert build_elf(firmware.folder, tmp_path / "elf", compiler).flash_bytes > 0
+
+
+def on_core(board: Board, core: str) -> Board:
+    return board.model_copy(update={"target": board.target.model_copy(update={"cpu": core})})
