@@ -19,7 +19,7 @@ import torch
 from codegen.device_state import RATE_BITS, DeviceStates
 from sim.accuracy import AccuracyRecord, accuracy_record
 from sim.bench import BenchParams
-from sim.closed_loop import Directions, ProgramTrace, Trials
+from sim.closed_loop import ProgramTrace, Pulses, Trials
 from sim.device import DeviceArray
 from sim.errors import UserError
 from sim.models import JART_FIT, DeviceModel
@@ -154,8 +154,8 @@ def fit(
 class StatePredictor(Protocol):
     """Predicts from start, target and what is known of the device."""
 
-    def predict(self, g_start_nS: Ints, g_target_nS: Ints, states: DeviceStates) -> tuple[Directions, Ints]:
-        """Direction and width in the board's timer ticks, arrays (n,)."""
+    def predict(self, g_start_nS: Ints, g_target_nS: Ints, states: DeviceStates) -> Pulses:
+        """One pulse per device, (n,)."""
         ...
 
 
@@ -166,8 +166,8 @@ class DeviceAwareNetwork:
     weights: Weights
     board: BenchParams
 
-    def predict(self, g_start_nS: Ints, g_target_nS: Ints, states: DeviceStates) -> tuple[Directions, Ints]:
-        """Direction and width in whole ticks, (n,) each."""
+    def predict(self, g_start_nS: Ints, g_target_nS: Ints, states: DeviceStates) -> Pulses:
+        """One pulse per device, (n,)."""
         x = inputs(g_start_nS, g_target_nS, states).astype(np.float64)
         depth = len(self.weights) // 2
         for i in range(depth):
@@ -179,7 +179,8 @@ class DeviceAwareNetwork:
         width_s = 10.0 ** (LOG_SCALING.output.offset + LOG_SCALING.output.scale * x[:, 0])
         ticks = np.maximum(self.board.ticks(width_s), self.board.min_ticks)
         direction = np.sign(g_target_nS - g_start_nS).astype(np.int8)
-        return direction, np.where(direction == 0, 0, ticks)
+        v_uV = np.where(direction > 0, self.board.v_set_uV, self.board.v_reset_uV)
+        return Pulses(direction, np.where(direction == 0, 0, ticks), v_uV)
 
 
 @dataclass(frozen=True)
@@ -233,7 +234,7 @@ def one_shots(
             trying = deepcopy(cells)
             trying.put(start_S)
             before = trying.g_nS.copy()
-            direction, ticks = network.predict(before, target_nS, trying.states)
+            direction, ticks, v_uV = network.predict(before, target_nS, trying.states)
             given = trying.pulse(ticks, target_nS, everyone)
             trace = ProgramTrace(
                 g_target_nS=target_nS,
@@ -241,6 +242,7 @@ def one_shots(
                 g_end_S=trying.bench.devices.g_S,
                 direction=direction[None],
                 ticks=given[None],
+                v_uV=v_uV[None],
             )
             label = f"{name}_{k}" if knows else name
             accuracy = accuracy_record(label, "float", board_name, trial, trace)

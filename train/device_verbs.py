@@ -13,8 +13,8 @@ import click
 import numpy as np
 
 from codegen.boards import board_names, load_board
-from codegen.device_state import BYTES_PER_DEVICE, DeviceStates
-from sim.bench import Bench, BenchParams
+from codegen.device_state import BYTES_PER_DEVICE, DeviceStates, ReferenceTimes
+from sim.bench import Bench
 from sim.command_line import jobs_option, model_option, progress_bar
 from sim.counter_rng import SEED_HIGHEST
 from sim.errors import UserError
@@ -253,7 +253,7 @@ def programming(
             ),
         ):
             network = DeviceAwareNetwork(read_weights(folder / f"{name}.npz"), limits)
-            make = _predictors(limits, network, reference)
+            make = _predictors(network, reference)
             runs[label] = ("none", run(Candidate(label, "none", make), cells, params, pulses))
     rows = [asdict(s) for label, (how, found) in runs.items() for s in summaries(label, how, found)]
     conditions = (
@@ -271,8 +271,8 @@ def programming(
     click.echo(json.dumps(rows, indent=2) if as_json else f"{conditions}\n{markdown(rows)}")
 
 
-def _predictors(board: BenchParams, network: DeviceAwareNetwork, reference: Any) -> Callable[[int], Method]:
-    return lambda n: Predictor(board, network, DeviceStates.fresh(n), reference)
+def _predictors(network: DeviceAwareNetwork, reference: ReferenceTimes | None) -> Callable[[int], Method]:
+    return lambda n: Predictor(network, DeviceStates.fresh(n), reference)
 
 
 def cells_to_program(

@@ -23,10 +23,11 @@ from scipy import stats
 
 from sim.accuracy import CONFIDENCE
 from sim.bench import Bench
+from sim.closed_loop import Pulses
 from sim.device import whole_steps
 from sim.output_files import whole_file
 from sim.units import Floats, Ints, nS_to_S, uV_to_V
-from train.programming_methods import Candidate, Method, Pulses
+from train.programming_methods import Candidate, Method
 
 MOST_PULSES = 100
 TOLERANCES = {"5": 0.05, "1": 0.01}
@@ -76,7 +77,7 @@ def program(
         energy_J[index] += joules
         time_s[index] += ticks * bench.params.tick_s + 2.0 * settle_s
         g_nS[index] = bench.read_nS(index)
-        method.observe(index, before, target, g_nS[index], Pulses(asked.v_uV, ticks))
+        method.observe(index, before, g_nS[index], asked._replace(ticks=ticks))
     return Run(**found)
 
 

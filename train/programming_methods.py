@@ -1,8 +1,7 @@
 """Write-and-verify methods to compare with: what laboratories and chips do today, and our predictors.
 
-All share one loop (`train.programming`): read, stop within the tolerance, else one pulse. A method says which. Widths
-are in timer ticks, voltages in uV as asked of the board; the board's DAC and timer round them. Every method but ours
-has settings that the comparison chooses for it on devices of their own.
+All share one loop (`train.programming`): read, stop within the tolerance, else one pulse. A method says which; the
+board's DAC and timer round it. Every method but ours has settings, chosen on devices of their own.
 """
 
 from __future__ import annotations
@@ -17,18 +16,10 @@ import numpy as np
 
 from codegen.device_state import DeviceStates, ReferenceTimes, updated
 from sim.bench import BenchParams
-from sim.closed_loop import Directions
+from sim.closed_loop import Directions, Pulses
 from sim.units import Floats, Ints, nS_to_S
 from train.baselines import NoiseFreeInverse
 from train.device_aware import StatePredictor
-
-
-@dataclass(frozen=True)
-class Pulses:
-    """One pulse for each of m cells: voltages [uV] and widths [ticks], (m,)."""
-
-    v_uV: Ints
-    ticks: Ints
 
 
 class Method(Protocol):
@@ -38,7 +29,7 @@ class Method(Protocol):
         """The next pulse of the cells at `index`, (m,), whose last readings and targets are given."""
         ...
 
-    def observe(self, index: Ints, before_nS: Ints, target_nS: Ints, after_nS: Ints, given: Pulses) -> None:
+    def observe(self, index: Ints, before_nS: Ints, after_nS: Ints, given: Pulses) -> None:
         """Learn from what the pulses did."""
         ...
 
@@ -46,6 +37,11 @@ class Method(Protocol):
 def towards(g_nS: Ints, g_target_nS: Ints) -> Directions:
     """+1 SET, -1 RESET."""
     return np.where(g_target_nS > g_nS, 1, -1).astype(np.int8)
+
+
+def full_uV(board: BenchParams, direction: Directions) -> Ints:
+    """The board's pulse voltage of each direction."""
+    return np.where(direction > 0, board.v_set_uV, board.v_reset_uV)
 
 
 @dataclass
@@ -56,11 +52,11 @@ class FixedPulses:
     width_ticks: int
 
     def pulses(self, index: Ints, g_nS: Ints, g_target_nS: Ints) -> Pulses:
-        up = towards(g_nS, g_target_nS) > 0
-        v_uV = np.where(up, self.board.v_set_uV, self.board.v_reset_uV)
-        return Pulses(v_uV, np.full(len(index), self.width_ticks))
+        direction = towards(g_nS, g_target_nS)
+        ticks = np.full(len(index), self.width_ticks)
+        return Pulses(direction, ticks, full_uV(self.board, direction))
 
-    def observe(self, index: Ints, before_nS: Ints, target_nS: Ints, after_nS: Ints, given: Pulses) -> None:
+    def observe(self, index: Ints, before_nS: Ints, after_nS: Ints, given: Pulses) -> None:
         pass
 
 
@@ -97,11 +93,11 @@ class IncrementalPulses:
         begun = 0 if self.falls_back is None else np.maximum(self.level[index] - self.falls_back, 0)
         level = np.clip(np.where(turned, begun, risen), 0, LEVELS - 1)
         self.level[index], self.last[index] = level, direction
-        full_uV = np.where(direction > 0, self.board.v_set_uV, self.board.v_reset_uV)
-        v_uV = np.rint(full_uV * (0.7 + 0.6 * level / (LEVELS - 1))).astype(np.int64)
-        return Pulses(v_uV, np.full(len(index), self.width_ticks))
+        share = 0.7 + 0.6 * level / (LEVELS - 1)
+        v_uV = np.rint(full_uV(self.board, direction) * share).astype(np.int64)
+        return Pulses(direction, np.full(len(index), self.width_ticks), v_uV)
 
-    def observe(self, index: Ints, before_nS: Ints, target_nS: Ints, after_nS: Ints, given: Pulses) -> None:
+    def observe(self, index: Ints, before_nS: Ints, after_nS: Ints, given: Pulses) -> None:
         pass
 
 
@@ -128,9 +124,10 @@ class PulseWidthPI:
         self.total[index] = total
         width = np.abs(self.proportional_ticks * error + self.integral_ticks * total)
         ticks = np.clip(np.rint(width), self.board.min_ticks, self.board.max_ticks).astype(np.int64)
-        return Pulses(np.where(error > 0.0, self.board.v_set_uV, self.board.v_reset_uV), ticks)
+        direction = towards(g_nS, g_target_nS)
+        return Pulses(direction, ticks, full_uV(self.board, direction))
 
-    def observe(self, index: Ints, before_nS: Ints, target_nS: Ints, after_nS: Ints, given: Pulses) -> None:
+    def observe(self, index: Ints, before_nS: Ints, after_nS: Ints, given: Pulses) -> None:
         pass
 
 
@@ -155,14 +152,14 @@ class ModelWithGain:
         return np.abs(self.inverse.pulse_s(nS_to_S(g_nS), nS_to_S(g_to_nS))) * self.board.timer_Hz
 
     def pulses(self, index: Ints, g_nS: Ints, g_target_nS: Ints) -> Pulses:
-        up = towards(g_nS, g_target_nS) > 0
-        gain = np.exp(self.log_gain[np.where(up, 0, 1), index])
+        direction = towards(g_nS, g_target_nS)
+        gain = np.exp(self.log_gain[np.where(direction > 0, 0, 1), index])
         width = np.rint(self._model_ticks(g_nS, g_target_nS) * gain)
         ticks = np.clip(width, self.board.min_ticks, self.board.max_ticks).astype(np.int64)
-        return Pulses(np.where(up, self.board.v_set_uV, self.board.v_reset_uV), ticks)
+        return Pulses(direction, ticks, full_uV(self.board, direction))
 
-    def observe(self, index: Ints, before_nS: Ints, target_nS: Ints, after_nS: Ints, given: Pulses) -> None:
-        direction = towards(before_nS, target_nS).astype(np.int64)
+    def observe(self, index: Ints, before_nS: Ints, after_nS: Ints, given: Pulses) -> None:
+        direction = given.direction.astype(np.int64)
         moved = np.maximum(
             (after_nS - before_nS) * direction, 500
         )  # no move, or a backward one: slower than seen
@@ -177,21 +174,19 @@ class ModelWithGain:
 class Predictor:
     """Ours: the network's pulse; with a reference it learns each device's rate, without one it knows nothing."""
 
-    board: BenchParams
     network: StatePredictor
     states: DeviceStates
     reference: ReferenceTimes | None = None
 
     def pulses(self, index: Ints, g_nS: Ints, g_target_nS: Ints) -> Pulses:
-        direction, ticks = self.network.predict(g_nS, g_target_nS, self.states.take(index))
-        return Pulses(np.where(direction > 0, self.board.v_set_uV, self.board.v_reset_uV), ticks)
+        return self.network.predict(g_nS, g_target_nS, self.states.take(index))
 
-    def observe(self, index: Ints, before_nS: Ints, target_nS: Ints, after_nS: Ints, given: Pulses) -> None:
+    def observe(self, index: Ints, before_nS: Ints, after_nS: Ints, given: Pulses) -> None:
         if self.reference is not None:
-            direction = towards(before_nS, target_nS)
             known = self.states.take(index)
             self.states.put(
-                index, updated(known, self.reference, before_nS, after_nS, direction, given.ticks)
+                index,
+                updated(known, self.reference, before_nS, after_nS, given.direction, given.ticks),
             )
 
 
