@@ -24,6 +24,8 @@ RATE_BITS = 4
 LOG2_BITS = 8
 TIME_BITS = 4
 """Fraction bits of the reference times in ticks."""
+SMALLEST_MOVE_CODES = 2
+"""ADC codes by which a reading must have changed to count."""
 CELLS_LOG2, PLACE_BITS = 6, 8
 CELLS = 1 << CELLS_LOG2
 GAIN_Q8 = (256, 128, 85, 64)
@@ -32,6 +34,10 @@ UNSEEN_Q8 = -(1 << LOG2_BITS)
 """A pulse without a visible effect was at least an octave too short: else a controller could wait for ever."""
 MOST_PULSES = 255
 BYTES_PER_DEVICE = 2
+SURE_PULSES = 4
+"""A network sees no difference between states of more pulses."""
+RATE_INPUT_BITS, PULSES_INPUT_BITS = 12, 13
+"""Fraction bits of a network's two inputs, which thus fill int16: octaves, and pulses."""
 
 Bools = npt.NDArray[np.bool_]
 
@@ -54,6 +60,11 @@ class DeviceStates:
     def take(self, index: Int64Array) -> DeviceStates:
         """A copy of the states of some devices."""
         return DeviceStates(self.log2_rate_q4[index], self.pulses[index])
+
+    def inputs(self) -> tuple[Int64Array, Int64Array]:
+        """What a network sees of them, in the integer units of its two inputs, (n,) each."""
+        rate = self.log2_rate_q4.astype(np.int64) << (RATE_INPUT_BITS - RATE_BITS)
+        return rate, np.minimum(self.pulses.astype(np.int64), SURE_PULSES) << PULSES_INPUT_BITS
 
     def put(self, index: Int64Array, states: DeviceStates) -> None:
         """Replace the states of some devices."""

@@ -17,6 +17,7 @@ import numpy as np
 from codegen.device_state import (
     CELLS,
     RATE_BITS,
+    SMALLEST_MOVE_CODES,
     TIME_BITS,
     DeviceStates,
     ReferenceTimes,
@@ -24,6 +25,7 @@ from codegen.device_state import (
     reference_ticks,
     updated,
 )
+from codegen.metadata import DeviceReference
 from sim import counter_rng
 from sim.bench import Bench, BenchParams
 from sim.closed_loop import Directions
@@ -42,7 +44,6 @@ CALIBRATION_PULSES = 3
 PULSES = (0, 1, 2, 3, 6, 10)
 """Pulses before a sample; those beyond `CALIBRATION_PULSES` aim in turn anywhere and near, as in use."""
 NEAR_nS = 20_000
-SMALLEST_MOVE_CODES = 2
 _FIRST_DEVICE = 1 << 29  # random streams of these devices
 
 
@@ -63,13 +64,20 @@ class Calibration:
         """The noise-free nominal device's times at the voltages of `params`, times `time_scale`."""
         inverse = NoiseFreeInverse.of_model(params.v_set_V, params.v_reset_V, params.model)
         low, high = params.window_S()
-        g_min_nS, g_max_nS = int(np.ceil(low * 1e9)), int(np.floor(high * 1e9))
+        g_min_nS, g_max_nS = round(low * 1e9), round(high * 1e9)
         g_S = nS_to_S(np.linspace(g_min_nS, g_max_nS, CELLS + 1))
         per_s = time_scale * board.timer_Hz * (1 << TIME_BITS)
         tables = (np.interp(g_S, inverse.g_S, t) for t in (inverse.t_set_s, inverse.t_reset_s))
         set_q4, reset_q4 = (tuple(np.rint(t * per_s).astype(np.int64).tolist()) for t in tables)
         smallest_nS = int(board.code_to_nS(SMALLEST_MOVE_CODES))
         return cls(ReferenceTimes(g_min_nS, g_max_nS, smallest_nS, set_q4, reset_q4), board, time_scale)
+
+    def as_metadata(self) -> DeviceReference:
+        """The reference in seconds, for the network file."""
+        per_s = self.board.timer_Hz * (1 << TIME_BITS)
+        tables = (self.reference.set_q4, self.reference.reset_q4)
+        set_s, reset_s = (tuple(t / per_s for t in times) for times in tables)
+        return DeviceReference(set_s=set_s, reset_s=reset_s)
 
     @classmethod
     def fitted(

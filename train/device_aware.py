@@ -6,27 +6,28 @@ devices (`train.calibrated`), so that what is best given an uncertain state is l
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from codegen.device_state import RATE_BITS, DeviceStates
+from codegen.device_state import RATE_BITS, SURE_PULSES, DeviceStates
+from codegen.folding import UNITS
+from codegen.metadata import STATE_NAMES
+from codegen.onnx_import import FloatNetwork, load_network
 from sim.accuracy import AccuracyRecord, accuracy_record
 from sim.bench import BenchParams
 from sim.closed_loop import ProgramTrace, Pulses, Trials
 from sim.device import DeviceArray
-from sim.errors import UserError
 from sim.models import JART_FIT, DeviceModel
 from sim.noise import NoisePreset
-from sim.output_files import whole_file
 from sim.population import DT_S
-from sim.units import Floats, Ints, S_to_nS, nS_to_S, uV_to_V
+from sim.units import Floats, Ints, S_to_nS, uV_to_V
 from train.calibrated import (
     CALIBRATION_PULSES,
     CalibratedResponses,
@@ -35,17 +36,19 @@ from train.calibrated import (
     Draw,
     uniform_S,
 )
-from train.features import LOG_SCALING
+from train.export import metadata_of_dataset, write_network
+from train.features import LOG_SCALING, Affine
 from train.kept import unless_kept
 from train.loop import Progress, Schedule, Weights, reproducible, run_epochs
 from train.model import PulsePredictorMLP
 from train.responses import ResponseParams
 
-SIZES = (4, 32, 64, 32, 1)
+HIDDEN = (32, 64, 32)
 SCHEDULE = Schedule(epochs=40, rate=1e-2, batch=1024)
-SURE_PULSES = 4
-"""The network sees no difference between states of more pulses."""
-LOG2_RATE_SCALE = 4.0
+STATE_SCALING = replace(
+    LOG_SCALING,
+    further=((STATE_NAMES[0], Affine(0.0, 4.0)), (STATE_NAMES[1], Affine(0.0, float(SURE_PULSES)))),
+)
 TARGETS, NEAR_TARGETS = 6, 2
 NEAR_S = (1e-6, 5e-5)
 """Changes of the near targets."""
@@ -71,19 +74,6 @@ def training_params(
     )
 
 
-def inputs(g_start_nS: Ints, g_target_nS: Ints, states: DeviceStates) -> npt.NDArray[np.float32]:
-    """The network's inputs (n, 4): start, change, log rate, and how well it is known."""
-    return np.stack(
-        [
-            LOG_SCALING.g_start.normalise(nS_to_S(g_start_nS)),
-            LOG_SCALING.delta_g.normalise(nS_to_S(g_target_nS - g_start_nS)),
-            states.log2_rate_q4 / (2.0**RATE_BITS * LOG2_RATE_SCALE),
-            np.minimum(states.pulses, SURE_PULSES) / float(SURE_PULSES),
-        ],
-        axis=1,
-    ).astype(np.float32)
-
-
 class DeviceRpd:
     """Pairs of calibrated devices and targets, with the error of each device after every pulse time.
 
@@ -91,11 +81,11 @@ class DeviceRpd:
     their loss is that of the change, lightly weighted: their RPD is small whatever the network says.
 
     Attributes:
-        x: (n, 4) float32 network inputs.
+        x: (n, 4) float32 network inputs; (n, 2) without the state.
     """
 
     def __init__(self, data: CalibratedResponses, *, with_state: bool = True) -> None:
-        """`with_state` False makes the inputs of a predictor that knows nothing: fresh states everywhere."""
+        """`with_state` False leaves out what is known of the device."""
         n, p = len(data.g_start_S), data.params
         low, high = p.window_S()
         room = np.where(data.direction > 0, high - data.g_start_S, data.g_start_S - low)
@@ -106,9 +96,13 @@ class DeviceRpd:
         is_near = np.arange(TARGETS + NEAR_TARGETS) >= TARGETS
         target = data.g_start_S[:, None] + data.direction[:, None] * change
         device = np.repeat(np.arange(n), TARGETS + NEAR_TARGETS)
-        states = data.states.take(device) if with_state else DeviceStates.fresh(len(device))
-        start_nS = np.rint(data.g_start_S[device] * 1e9).astype(np.int64)
-        self.x = torch.from_numpy(inputs(start_nS, np.rint(target.ravel() * 1e9).astype(np.int64), states))
+        told = [
+            np.asarray(UNITS[name] * value[device], dtype=np.float64)
+            for name, value in zip(STATE_NAMES, data.states.inputs(), strict=True)
+        ]
+        scaling, told = (STATE_SCALING, told) if with_state else (LOG_SCALING, [])
+        start_S, change_S = data.g_start_S[device], data.direction[device] * change.ravel()
+        self.x = torch.from_numpy(scaling.inputs(start_S, change_S, *told))
         self._device = torch.from_numpy(device)
         self._target = torch.from_numpy(target.ravel().astype(np.float32))
         self._change = torch.from_numpy(change.ravel().astype(np.float32))
@@ -146,7 +140,7 @@ def fit(
     """Train a network; the weights at the end of the schedule. Reproducible from `seed`."""
     pairs = DeviceRpd(data, with_state=with_state)
     with reproducible():
-        model = PulsePredictorMLP(SIZES, seed)
+        model = PulsePredictorMLP((pairs.x.shape[1], *HIDDEN, 1), seed)
         run_epochs(model, pairs, pairs.loss, schedule, torch.Generator().manual_seed(seed), progress)
         return model.state_dict()
 
@@ -157,30 +151,6 @@ class StatePredictor(Protocol):
     def predict(self, g_start_nS: Ints, g_target_nS: Ints, states: DeviceStates) -> Pulses:
         """One pulse per device, (n,)."""
         ...
-
-
-@dataclass(frozen=True)
-class DeviceAwareNetwork:
-    """Trained weights as a predictor on one board's timer."""
-
-    weights: Weights
-    board: BenchParams
-
-    def predict(self, g_start_nS: Ints, g_target_nS: Ints, states: DeviceStates) -> Pulses:
-        """One pulse per device, (n,)."""
-        x = inputs(g_start_nS, g_target_nS, states).astype(np.float64)
-        depth = len(self.weights) // 2
-        for i in range(depth):
-            weight, bias = (
-                self.weights[f"layers.{i}.{name}"].double().numpy() for name in ("weight", "bias")
-            )
-            x = x @ weight.T + bias
-            x = np.maximum(x, 0.0) if i < depth - 1 else x
-        width_s = 10.0 ** (LOG_SCALING.output.offset + LOG_SCALING.output.scale * x[:, 0])
-        ticks = np.maximum(self.board.ticks(width_s), self.board.min_ticks)
-        direction = np.sign(g_target_nS - g_start_nS).astype(np.int8)
-        v_uV = np.where(direction > 0, self.board.v_set_uV, self.board.v_reset_uV)
-        return Pulses(direction, np.where(direction == 0, 0, ticks), v_uV)
 
 
 @dataclass(frozen=True)
@@ -202,7 +172,7 @@ class OneShot:
 
 
 def one_shots(
-    networks: Mapping[str, tuple[StatePredictor, bool]],
+    networks: Mapping[tuple[str, str], tuple[StatePredictor, bool]],
     params: ResponseParams,
     calibration: Calibration,
     board_name: str,
@@ -217,9 +187,9 @@ def one_shots(
     calibration ends plays no part.
 
     Args:
-        networks: by name, each with whether it is given the states: after 0 .. 3 pulses; others after 0 only.
+        networks: by name and realisation, each with whether it sees the states: after 0 .. 3 pulses; others after 0.
         params: `seed` is that of the trials; not the training's.
-        progress: called with 1 after each of `steps_of(networks)` steps.
+        progress: called with 1 after each accuracy.
     """
     number = np.arange(trials, dtype=np.uint32)
     start_S = uniform_S(params, number, Draw.START)
@@ -228,7 +198,7 @@ def one_shots(
     cells = Cells.unknown(params, calibration, 0, trials, jobs)
     everyone, given_s, found = np.arange(trials), np.zeros(trials), []
     for k in range(CALIBRATION_PULSES + 1):
-        for name, (network, knows) in networks.items():
+        for (name, realisation), (network, knows) in networks.items():
             if not knows and k > 0:
                 continue
             trying = deepcopy(cells)
@@ -245,7 +215,7 @@ def one_shots(
                 v_uV=v_uV[None],
             )
             label = f"{name}_{k}" if knows else name
-            accuracy = accuracy_record(label, "float", board_name, trial, trace)
+            accuracy = accuracy_record(label, realisation, board_name, trial, trace)
             found.append(OneShot(k, accuracy, float(given_s.mean()), *_knowledge(cells)))
             progress(1)
         if k < CALIBRATION_PULSES:
@@ -276,24 +246,21 @@ def true_log2_rate(devices: DeviceArray) -> Floats:
     return np.asarray(np.log2(rates[0] / rates[1]))
 
 
-def kept_weights(path: Path, made_from: Mapping[str, object], train: Callable[[], Weights]) -> Weights:
-    """The weights at `path` (.npz), trained first if they are missing or of something else."""
+def kept_network(
+    path: Path,
+    made_from: Mapping[str, object],
+    train: Callable[[], Weights],
+    calibration: Calibration,
+    params: ResponseParams,
+    *,
+    with_state: bool,
+) -> FloatNetwork:
+    """The network file at `path`, trained first if it is missing or of something else."""
     with unless_kept(path, made_from) as missing:
         if missing is not None:
-            arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in train().items()}
-            with whole_file(path) as temporary, temporary.open("wb") as stream:
-                np.savez(stream, **arrays)
-    return read_weights(path)
-
-
-def read_weights(path: Path) -> Weights:
-    """Weights that `kept_weights` has left.
-
-    Raises:
-        UserError: they are missing or damaged.
-    """
-    try:
-        with np.load(path) as found:
-            return {name: torch.from_numpy(found[name]) for name in found.files}
-    except (OSError, ValueError, KeyError):
-        raise UserError(f"cannot read weights {path}; run `python -m train devices` again") from None
+            scaling = STATE_SCALING if with_state else LOG_SCALING
+            reference = calibration.as_metadata() if with_state else None
+            parameters = json.loads(params.as_json())
+            metadata = metadata_of_dataset(scaling, parameters, device_reference=reference)
+            write_network(path, train(), metadata)
+    return load_network(path)

@@ -14,6 +14,10 @@ import numpy as np
 
 from codegen.boards import board_names, load_board
 from codegen.device_state import BYTES_PER_DEVICE, DeviceStates, ReferenceTimes
+from codegen.firmware import make_firmware
+from codegen.float_predictor import FloatPredictor
+from codegen.host import HostLibrary
+from codegen.reference import ReferencePredictor
 from sim.bench import Bench
 from sim.command_line import jobs_option, model_option, progress_bar
 from sim.counter_rng import SEED_HIGHEST
@@ -26,14 +30,13 @@ from sim.units import Ints, S_to_nS
 from train.baselines import NoiseFreeInverse
 from train.calibrated import CALIBRATION_PULSES, Calibration, Cells, Draw, kept_responses, uniform_S
 from train.device_aware import (
+    HIDDEN,
     SCHEDULE,
-    SIZES,
-    DeviceAwareNetwork,
     OneShot,
+    StatePredictor,
     fit,
-    kept_weights,
+    kept_network,
     one_shots,
-    read_weights,
     training_params,
 )
 from train.document import replace_section, require_section
@@ -97,17 +100,17 @@ def devices(
     """
     if seed == evaluation_seed:
         raise UserError(f"seed {seed} makes the training's devices; choose another --evaluation-seed")
-    board, preset, physics = load_board(board_name).bench_params(), load_preset(noise), load_model(model)
+    board, preset, physics = load_board(board_name), load_preset(noise), load_model(model)
     if not preset.differs:
         raise UserError(f"devices of noise preset '{preset.name}' do not differ; give one with spreads")
     if page is not None:
         require_section(page, begin("devices", preset.name), END)
-    params = training_params(preset, board, seed, physics)
+    params = training_params(preset, board.bench_params(), seed, physics)
     known = None if floor is None else read_known_floor(floor, params)
     schedule = replace(SCHEDULE, epochs=max(1, SCHEDULE.epochs // divide_epochs))
-    calibration, data = kept_responses(folder / "responses.npz", params, board, count, jobs)
-    with progress_bar(2 * schedule.epochs + CALIBRATION_PULSES + 2, "devices", "step") as bar:
-        trained = {}
+    calibration, data = kept_responses(folder / "responses.npz", params, board.bench_params(), count, jobs)
+    with progress_bar(2 * schedule.epochs + 3 * (CALIBRATION_PULSES + 2), "devices", "step") as bar:
+        predictors: dict[tuple[str, str], tuple[StatePredictor, bool]] = {}
         for name, with_state in ((FREE, False), (AWARE, True)):
             train = partial(
                 fit, data, seed=seed, schedule=schedule, with_state=with_state, progress=lambda: _step(bar)
@@ -116,12 +119,16 @@ def devices(
                 "responses": json.loads((folder / "responses.json").read_text(encoding="utf-8")),
                 "with_state": with_state,
                 "schedule": asdict(schedule),
-                "sizes": SIZES,
+                "hidden": HIDDEN,
             }
-            weights = kept_weights(folder / f"{name}.npz", made_from, train)
-            trained[name] = (DeviceAwareNetwork(weights, board), with_state)
+            path = folder / f"{name}.onnx"
+            network = kept_network(path, made_from, train, calibration, params, with_state=with_state)
+            predictors[name, "float"] = (FloatPredictor(network, board), with_state)
+            made = make_firmware(path, board, folder / "firmware" / name, None, force=True)
+            predictors[name, "reference"] = (ReferencePredictor(made.model), with_state)
+            predictors[name, "c"] = (HostLibrary(made.folder), with_state)
         shots = one_shots(
-            trained,
+            predictors,
             replace(params, seed=evaluation_seed),
             calibration,
             board_name,
@@ -129,6 +136,7 @@ def devices(
             jobs=jobs,
             progress=lambda n: _step(bar, n),
         )
+    _require_equal(shots)
     result = {
         "params": json.loads(params.as_json()),
         "board": board_name,
@@ -144,6 +152,24 @@ def devices(
     if page is not None:
         replace_section(page, begin("devices", preset.name), END, table)
     click.echo(json.dumps(result, indent=2) if as_json else table)
+
+
+def _require_equal(shots: list[OneShot]) -> None:
+    """Reference and compiled C must have done exactly the same.
+
+    Raises:
+        UserError: they have not.
+    """
+    found: dict[str, dict[str, Any]] = {"reference": {}, "c": {}}
+    for shot in shots:
+        accuracy = asdict(shot.accuracy)
+        realisation = accuracy.pop("realisation")
+        if realisation in found:
+            found[realisation][shot.accuracy.predictor] = accuracy
+    if found["reference"] != found["c"]:
+        raise UserError(
+            "compiled C and integer reference differ; run `python -m codegen verify` on the firmware"
+        )
 
 
 def _step(bar: Any, n: int = 1) -> None:
@@ -169,7 +195,8 @@ def read_known_floor(path: Path, params: ResponseParams) -> dict[str, Any]:
         raise UserError(
             f"{path} is no floor of known devices; `train floor --known-devices N -o` writes it"
         ) from None
-    if of != (params.device_model, params.noise.name, params.v_set_V, params.v_reset_V):
+    wanted = (params.device_model, params.noise.name, params.v_set_V, params.v_reset_V)
+    if of[:2] != wanted[:2] or not np.allclose(of[2:], wanted[2:]):
         raise UserError(f"{path} is the floor of {', '.join(map(str, of))}; make one with the same options")
     return floors
 
@@ -191,9 +218,12 @@ def one_shot_table(shots: list[OneShot], floors: dict[str, Any] | None) -> str:
             )
     for shot in shots:
         a = shot.accuracy
+        if a.realisation == "reference":  # the same as the C, or we would not be here
+            continue
         low, high = a.mean_rpd_ci95
         distance = "" if base is None else f"{a.mean_rpd / base:.2f}"
         label = "network, nothing known" if a.predictor == FREE else "network, device-aware"
+        label += ", C" if a.realisation == "c" else ", float"
         lines.append(
             f"| {label} | {shot.pulses} | {a.mean_rpd:.3f} ({low:.3f} - {high:.3f}) | {distance}"
             f" | {a.within_50:.1%} | {a.within_10:.1%} | {shot.log2_rate_error_std:.2f} |"
@@ -252,7 +282,7 @@ def programming(
                 CALIBRATION_PULSES,
             ),
         ):
-            network = DeviceAwareNetwork(read_weights(folder / f"{name}.npz"), limits)
+            network = HostLibrary(folder / "firmware" / name)
             make = _predictors(network, reference)
             runs[label] = ("none", run(Candidate(label, "none", make), cells, params, pulses))
     rows = [asdict(s) for label, (how, found) in runs.items() for s in summaries(label, how, found)]
@@ -271,7 +301,7 @@ def programming(
     click.echo(json.dumps(rows, indent=2) if as_json else f"{conditions}\n{markdown(rows)}")
 
 
-def _predictors(network: DeviceAwareNetwork, reference: ReferenceTimes | None) -> Callable[[int], Method]:
+def _predictors(network: StatePredictor, reference: ReferenceTimes | None) -> Callable[[int], Method]:
     return lambda n: Predictor(network, DeviceStates.fresh(n), reference)
 
 
