@@ -32,8 +32,6 @@ void ouro_predict_known_batch(size_t n, const int32_t *g_start_nS, const int32_t
     }
 }
 
-#if OURO_NETWORK_KNOWS_DEVICE
-
 int ouro_device_state_update_batch(size_t n, int8_t *log2_rate_q4, uint8_t *pulses, const int32_t *g_before_nS,
                                    const int32_t *g_after_nS, const int8_t *direction, const uint32_t *width_ticks)
 {
@@ -44,7 +42,7 @@ int ouro_device_state_update_batch(size_t n, int8_t *log2_rate_q4, uint8_t *puls
         log2_rate_q4[i] = state.log2_rate_q4;
         pulses[i] = state.pulses;
     }
-    return 1;
+    return OURO_NETWORK_KNOWS_DEVICE;
 }
 
 int ouro_calibration_pulse_batch(size_t n, const int8_t *log2_rate_q4, const uint8_t *pulses, const int32_t *g_nS,
@@ -58,23 +56,5 @@ int ouro_calibration_pulse_batch(size_t n, const int8_t *log2_rate_q4, const uin
         direction[i] = (int8_t)pulse.direction;
         width_ticks[i] = pulse.width_ticks;
     }
-    return 1;
+    return OURO_NETWORK_KNOWS_DEVICE;
 }
-
-#else
-
-int ouro_device_state_update_batch(size_t n, int8_t *log2_rate_q4, uint8_t *pulses, const int32_t *g_before_nS,
-                                   const int32_t *g_after_nS, const int8_t *direction, const uint32_t *width_ticks)
-{
-    (void)n, (void)log2_rate_q4, (void)pulses, (void)g_before_nS, (void)g_after_nS, (void)direction, (void)width_ticks;
-    return 0;
-}
-
-int ouro_calibration_pulse_batch(size_t n, const int8_t *log2_rate_q4, const uint8_t *pulses, const int32_t *g_nS,
-                                 int8_t *direction, uint32_t *width_ticks)
-{
-    (void)n, (void)log2_rate_q4, (void)pulses, (void)g_nS, (void)direction, (void)width_ticks;
-    return 0;
-}
-
-#endif

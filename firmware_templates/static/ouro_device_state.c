@@ -112,4 +112,26 @@ ouro_status_t ouro_calibration_pulse(const ouro_device_state_t *state, int32_t g
     return OURO_OK;
 }
 
+#else
+
+void ouro_device_state_update(ouro_device_state_t *state, int32_t g_before_nS, int32_t g_after_nS,
+                              ouro_direction_t direction, uint32_t width_ticks)
+{
+    (void)state;
+    (void)g_before_nS;
+    (void)g_after_nS;
+    (void)direction;
+    (void)width_ticks;
+}
+
+ouro_status_t ouro_calibration_pulse(const ouro_device_state_t *state, int32_t g_nS, ouro_pulse_t *pulse)
+{
+    (void)g_nS;
+    if ((state == NULL) || (pulse == NULL)) {
+        return OURO_ERR_NULL;
+    }
+    *pulse = (ouro_pulse_t){.direction = OURO_NO_PULSE};
+    return OURO_NO_PULSE_NEEDED;
+}
+
 #endif

@@ -11,12 +11,14 @@
 
 #include "ouro_predictor.h"
 
-/* Learn from a pulse of `width_ticks` in `direction` between two readings. Nothing is learned without a pulse. */
+/* Learn from a pulse of `width_ticks` in `direction` between two readings. Nothing is learned without a pulse, nor for
+ * a network that does not know its device. The controller does this for requests that have a state. */
 void ouro_device_state_update(ouro_device_state_t *state, int32_t g_before_nS, int32_t g_after_nS,
                               ouro_direction_t direction, uint32_t width_ticks);
 
 /* The pulse that reveals most of a device which reads as g_nS: across the middle of the window, almost to its end.
- * Three of them, each followed by a reading and an update, calibrate a device. */
+ * Three of them, each followed by a reading and an update, calibrate a device. Returns OURO_OK; OURO_NO_PULSE_NEEDED
+ * for a network that does not know its device; OURO_ERR_NULL. */
 ouro_status_t ouro_calibration_pulse(const ouro_device_state_t *state, int32_t g_nS, ouro_pulse_t *pulse);
 
 #endif

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from codegen.boards import load_board
+from codegen.controllers import ControllerBank, Request
 from codegen.device_state import (
     CELLS,
     DeviceStates,
@@ -17,7 +18,9 @@ from codegen.host import HostLibrary
 from codegen.onnx_import import load_network
 from codegen.reference import ReferencePredictor
 from codegen.verify import verify_random, verify_sanitized
+from sim.closed_loop import draw_trials
 from sim.errors import UserError
+from sim.noise import load_preset
 
 BOARD = load_board("generic")
 TIMES = (6e-3 * np.linspace(0.0, 1.0, CELLS + 1) ** 3).tolist()
@@ -146,3 +149,28 @@ def test_times_beyond_the_timer_are_refused(networks, tmp_path):
     path = write(networks, tmp_path / "net.onnx", device_reference=slow)
     with pytest.raises(UserError, match="beyond what the timer of board 'generic' counts"):
         make_firmware(path, BOARD, tmp_path / "fw", None, False)
+
+
+def test_controllers_learn_as_the_reference_does(made, library):
+    """The compiled controllers, each with a state of its own, against the same loop around the integer reference."""
+    trials, iterations = draw_trials(300, load_preset("ouroboros-devices"), 7), 6
+    predictor, reference = ReferencePredictor(made.model), made.model.reference_times()
+    bench, states = trials.bench(BOARD.bench_params()), DeviceStates.fresh(300)
+    reads = [bench.read_nS()]
+    for _ in range(iterations):
+        direction, ticks, v_uV = predictor.predict(reads[-1], trials.g_target_nS, states)
+        given = bench.pulse(v_uV, ticks)
+        reads.append(bench.read_nS())
+        saturated = reads[-1] >= BOARD.bench_params().code_to_nS(4095)
+        assert not saturated.any()
+        states = updated(states, reference, reads[-2], reads[-1], direction, given)
+    found = DeviceStates.fresh(300)
+    request = Request(max_iterations=iterations)
+    run = ControllerBank(library.path).run(
+        trials.bench(BOARD.bench_params()), trials.g_target_nS, request, found
+    )
+    assert run.unsafe == 0
+    np.testing.assert_array_equal(run.trace.g_read_nS, np.stack(reads))
+    np.testing.assert_array_equal(found.log2_rate_q4, states.log2_rate_q4)
+    np.testing.assert_array_equal(found.pulses, states.pulses)
+    assert len(np.unique(found.log2_rate_q4)) > 30
