@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from codegen.device_state import SURE_PULSES, DeviceStates
 from codegen.fixed import Int64Array
 from codegen.qmodel import Voltages
 from codegen.voltage_choice import reduction_uV, steps_of
@@ -35,6 +36,13 @@ class CalibrationPairs:
     def values(self) -> tuple[Int64Array, ...]:
         """Of every input, (n,) each."""
         return (self.g_start_nS, self.g_target_nS - self.g_start_nS, *self.further)
+
+    def with_states(self) -> CalibrationPairs:
+        """The pairs, each with a device state of its own, spread evenly over rates and known pulses."""
+        number = np.arange(len(self.g_start_nS))
+        rate = np.floor(((number * _GOLDEN) % 1.0) * 256.0) - 128.0
+        states = DeviceStates(rate.astype(np.int8), (number % (SURE_PULSES + 1)).astype(np.uint8))
+        return replace(self, further=states.inputs())
 
     def with_reductions(self, voltages: Voltages) -> CalibrationPairs:
         """The pairs, each at an amplitude of its own, spread evenly over those of its direction."""

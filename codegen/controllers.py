@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from codegen.device_state import DeviceStates
 from codegen.host import load_library
 from codegen.status import Status
 from firmware_templates import HOST
@@ -88,12 +89,26 @@ class ControllerBank:
         """Always `iterations` iterations, as in `sim.closed_loop.write_and_verify`."""
         return self.run(bench, g_target_nS, Request(max_iterations=iterations))
 
-    def run(self, bench: Bench, g_target_nS: npt.ArrayLike, request: Request) -> ControllerRun:
-        """Program every device of `bench` towards `g_target_nS` (scalar or (n,)) to the end."""
+    def run(
+        self,
+        bench: Bench,
+        g_target_nS: npt.ArrayLike,
+        request: Request,
+        states: DeviceStates | None = None,
+    ) -> ControllerRun:
+        """Program every device of `bench` towards `g_target_nS` (scalar or (n,)) to the end.
+
+        Args:
+            states: what is known of each device; the controllers predict with it, and leave it as they learned.
+        """
         targets = np.broadcast_to(np.asarray(g_target_nS, dtype=np.int64), (len(bench),)).copy()
         with self.lockstep(len(bench)) as lockstep:
+            if states is not None:
+                lockstep.put_states(states)
             lockstep.start(targets, request, bench.params.max_ticks)
             trace = serve(lockstep, bench, targets, request.max_iterations)
+            if states is not None:
+                lockstep.get_states(states)
             unsafe = int(np.count_nonzero(~lockstep.is_safe()))
             return ControllerRun(**vars(lockstep.results()), trace=trace, unsafe=unsafe)
 
@@ -183,6 +198,16 @@ class Lockstep:
         """Reset the processors of the controllers at `index`, whatever they are doing."""
         for i in index.tolist():
             self._lib.ouro_lockstep_reset(self._self, i)
+
+    def put_states(self, states: DeviceStates) -> None:
+        self._lib.ouro_lockstep_put_states(self._self, *self._state_pointers(states))
+
+    def get_states(self, states: DeviceStates) -> None:
+        """Overwrite `states` with the controllers' own."""
+        self._lib.ouro_lockstep_get_states(self._self, *self._state_pointers(states))
+
+    def _state_pointers(self, states: DeviceStates) -> tuple[Any, Any]:
+        return self._pointer("int8_t *", states.log2_rate_q4), self._pointer("uint8_t *", states.pulses)
 
     def step_all(self) -> int:
         return int(self._lib.ouro_lockstep_step_all(self._self))

@@ -75,7 +75,8 @@ def make_firmware(
             f"board '{board.name}' reads up to {board.adc.full_scale_nS} nS, the network's window ends at {g_max_nS} nS"
         )
     pairs = dataset_pairs(calibration, g_min_nS, g_max_nS) if calibration else grid_pairs(g_min_nS, g_max_nS)
-    pairs = pairs.with_reductions(voltages_of(network, board))
+    knows = network.metadata.knows_device
+    pairs = pairs.with_states() if knows else pairs.with_reductions(voltages_of(network, board))
     model = quantize(network, board, pairs)
     _require_room(model, board)
     report = precision_report(fold(network, board), model, pairs)

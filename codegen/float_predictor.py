@@ -6,8 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from codegen.boards import Board
+from codegen.device_state import DeviceStates
 from codegen.fixed import Int64Array
-from codegen.folding import voltages_of, window_nS
+from codegen.folding import UNITS, voltages_of, window_nS
+from codegen.metadata import STATE_NAMES
 from codegen.onnx_import import FloatNetwork
 from codegen.predictions import as_int32_pairs, require_budget, require_targets_in_window
 from codegen.voltage_choice import Numbers, calmest, reduction_uV, steps_of, voltage_uV
@@ -33,8 +35,10 @@ class FloatPredictor:
         self._voltages = voltages_of(network, board)
         self._g_min_nS, self._g_max_nS = window_nS(network)
 
-    def predict(self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike) -> Pulses:
-        """The pulse of each pair.
+    def predict(
+        self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike, states: DeviceStates | None = None
+    ) -> Pulses:
+        """The pulse of each pair; `states` is what is known of each device, for a network that sees it.
 
         Raises:
             UserError: a target outside the trained window.
@@ -50,9 +54,14 @@ class FloatPredictor:
             sign = np.sign(target - start)
         direction = np.where(start == target, 0, sign).astype(np.int8)
 
+        known = DeviceStates.fresh(len(start)) if states is None else states
+        told = [
+            np.float64(UNITS[name]) * value for name, value in zip(STATE_NAMES, known.inputs(), strict=True)
+        ]
+
         def width_ticks(step: Int64Array) -> Numbers:
             seen_V = np.float64(1e-6) * reduction_uV(self._voltages, direction, step)
-            further = [seen_V] if metadata.chooses_voltage else []
+            further = told if metadata.knows_device else [seen_V] if metadata.chooses_voltage else []
             return self.network.width_s(start_S, target_S, *further) * self.board.timer.frequency_Hz
 
         step, width = calmest(width_ticks, steps_of(self._voltages, direction), self.budget_ticks)

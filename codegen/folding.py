@@ -9,14 +9,29 @@ from dataclasses import dataclass
 import numpy as np
 
 from codegen.boards import Board
+from codegen.device_state import (
+    PULSES_INPUT_BITS,
+    RATE_BITS,
+    RATE_INPUT_BITS,
+    SMALLEST_MOVE_CODES,
+    SURE_PULSES,
+    TIME_BITS,
+    ReferenceTimes,
+)
 from codegen.fixed import INT16_MAX, INT32_MAX, Int64Array
-from codegen.metadata import REDUCTION
+from codegen.metadata import REDUCTION, STATE_NAMES
 from codegen.onnx_import import FloatArray, FloatLayer, FloatNetwork
 from codegen.qmodel import INPUT_FRACTION_BITS, Decode, InputStage, Voltages
 from sim.errors import UserError
 
-UNITS = {"g_start_S": 1e-9, "delta_g_S": 1e-9, REDUCTION: 1e-6}
-"""An input's integers count nanosiemens or microvolts."""
+UNITS = {
+    "g_start_S": 1e-9,
+    "delta_g_S": 1e-9,
+    REDUCTION: 1e-6,
+    STATE_NAMES[0]: 2.0**-RATE_INPUT_BITS,
+    STATE_NAMES[1]: 2.0**-PULSES_INPUT_BITS,
+}
+"""An input's integers count nanosiemens, microvolts, or binary fractions of octaves and of pulses."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +126,26 @@ def _steps(full_V: float, reduction_V: float | None, lsb_uV: int) -> tuple[int, 
     return codes * lsb_uV, off_uV, step_uV, range_uV // step_uV
 
 
+def reference_times(network: FloatNetwork, board: Board) -> ReferenceTimes | None:
+    """What log rates are measured against, on a board's timer; None for a network that does not know its device.
+
+    Raises:
+        UserError: the times do not fit 32 bits on this timer.
+    """
+    found = network.metadata.device_reference
+    if found is None:
+        return None
+    per_s = board.timer.frequency_Hz * (1 << TIME_BITS)
+    set_q4, reset_q4 = (tuple(round(t * per_s) for t in times) for times in (found.set_s, found.reset_s))
+    smallest_nS = int(board.bench_params().code_to_nS(SMALLEST_MOVE_CODES))
+    try:
+        return ReferenceTimes(*window_nS(network), max(1, smallest_nS), set_q4, reset_q4)
+    except ValueError:
+        raise UserError(
+            f"device_reference: times beyond what the timer of board '{board.name}' counts"
+        ) from None
+
+
 def fold(network: FloatNetwork, board: Board) -> FoldedNetwork:
     """Fold the metadata's scales into the first and the last layer.
 
@@ -122,6 +157,11 @@ def fold(network: FloatNetwork, board: Board) -> FoldedNetwork:
     ranges = [("g_start_S", g_min_nS, g_max_nS), ("delta_g_S", -span_nS, span_nS)]
     if network.metadata.chooses_voltage:
         ranges.append((REDUCTION, 0, greatest_reduction_uV(network)))
+    if network.metadata.knows_device:
+        ranges.append(
+            (STATE_NAMES[0], -128 << (RATE_INPUT_BITS - RATE_BITS), 127 << (RATE_INPUT_BITS - RATE_BITS))
+        )
+        ranges.append((STATE_NAMES[1], 0, SURE_PULSES << PULSES_INPUT_BITS))
     inputs = tuple(_input_stage(name, lowest, highest) for name, lowest, highest in ranges)
     layers = list(network.layers)
     weights, bias = layers[0].weights.copy(), layers[0].bias.copy()

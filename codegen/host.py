@@ -12,8 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from codegen.build import host_library, sanitized_program
+from codegen.device_state import DeviceStates
 from codegen.firmware import load_firmware
-from codegen.predictions import Predictions, as_int32_pairs, require_budget, require_targets_in_window
+from codegen.fixed import Int64Array
+from codegen.predictions import (
+    Int8Array,
+    Predictions,
+    as_int32_pairs,
+    require_budget,
+    require_targets_in_window,
+)
 from firmware_templates import HOST
 from sim.closed_loop import Pulses
 from sim.errors import UserError
@@ -61,34 +69,99 @@ class HostLibrary:
         self.path = host_library(folder, extra_sources=extra_sources)
         self._ffi, self._lib = load_library(self.path, HOST / "ouro_predict_batch.h")
 
-    def predict(self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike) -> Pulses:
-        """The pulse of each pair.
+    def predict(
+        self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike, states: DeviceStates | None = None
+    ) -> Pulses:
+        """The pulse of each pair; `states` is what is known of each device, for a network that sees it.
 
         Raises:
             UserError: a target outside the trained window.
         """
         start, target = as_int32_pairs(g_start_nS, g_target_nS)
         require_targets_in_window(target, self.model.g_min_nS, self.model.g_max_nS)
-        return self.predict_batch(start, target).pulses()
+        return self.predict_batch(start, target, states).pulses()
 
-    def predict_batch(self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike) -> Predictions:
-        """`ouro_predict_within` of each pair, any int32 values. Safe from several threads."""
+    def predict_batch(
+        self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike, states: DeviceStates | None = None
+    ) -> Predictions:
+        """`ouro_predict_known` of each pair, without states `ouro_predict_within`; any int32 values.
+
+        Safe from several threads.
+        """
         start, target = (np.ascontiguousarray(v, np.int32) for v in as_int32_pairs(g_start_nS, g_target_nS))
         direction = np.empty(start.shape, dtype=np.int8)
         ticks = np.empty(start.shape, dtype=np.uint32)
         v_uV = np.empty(start.shape, dtype=np.int32)
         status = np.empty(start.shape, dtype=np.int32)
-        self._lib.ouro_predict_batch(
+        asked = (
             len(start),
             self._pointer("const int32_t *", start),
             self._pointer("const int32_t *", target),
             self.budget_ticks,
+        )
+        found = (
             self._pointer("int8_t *", direction),
             self._pointer("uint32_t *", ticks),
             self._pointer("int32_t *", v_uV),
             self._pointer("int32_t *", status),
         )
+        if states is None:
+            self._lib.ouro_predict_batch(*asked, *found)
+        else:
+            self._lib.ouro_predict_known_batch(*asked, *self._state_pointers(states), *found)
         return Predictions(direction, ticks.astype(np.int64), v_uV.astype(np.int64), status)
+
+    def update_states(
+        self,
+        states: DeviceStates,
+        g_before_nS: npt.ArrayLike,
+        g_after_nS: npt.ArrayLike,
+        direction: Int8Array,
+        ticks: Int64Array,
+    ) -> DeviceStates:
+        """`ouro_device_state_update` of each state.
+
+        Raises:
+            UserError: the network does not know its device.
+        """
+        found = DeviceStates(states.log2_rate_q4.copy(), states.pulses.copy())
+        before, after = (np.ascontiguousarray(v, np.int32) for v in as_int32_pairs(g_before_nS, g_after_nS))
+        way, width = np.ascontiguousarray(direction, np.int8), np.ascontiguousarray(ticks, np.uint32)
+        done = self._lib.ouro_device_state_update_batch(
+            len(found),
+            *self._state_pointers(found),
+            self._pointer("const int32_t *", before),
+            self._pointer("const int32_t *", after),
+            self._pointer("const int8_t *", way),
+            self._pointer("const uint32_t *", width),
+        )
+        self._require_known(done)
+        return found
+
+    def calibration_pulses(self, states: DeviceStates, g_nS: Int64Array) -> tuple[Int8Array, Int64Array]:
+        """Direction and ticks of `ouro_calibration_pulse` for each state and reading.
+
+        Raises:
+            UserError: the network does not know its device.
+        """
+        here = np.ascontiguousarray(g_nS, np.int32)
+        direction, ticks = np.empty(here.shape, dtype=np.int8), np.empty(here.shape, dtype=np.uint32)
+        done = self._lib.ouro_calibration_pulse_batch(
+            len(here),
+            *self._state_pointers(states),
+            self._pointer("const int32_t *", here),
+            self._pointer("int8_t *", direction),
+            self._pointer("uint32_t *", ticks),
+        )
+        self._require_known(done)
+        return direction, ticks.astype(np.int64)
+
+    def _require_known(self, done: int) -> None:
+        if not done:
+            raise UserError(f"{self.folder}: the network does not know its device; there are no states")
+
+    def _state_pointers(self, states: DeviceStates) -> tuple[Any, Any]:
+        return self._pointer("int8_t *", states.log2_rate_q4), self._pointer("uint8_t *", states.pulses)
 
     def _pointer(self, kind: str, array: npt.NDArray[Any]) -> Any:
         return self._ffi.cast(kind, self._ffi.from_buffer(array))

@@ -7,12 +7,14 @@ Everything is validated on the way in and on the way out, so that the rest of co
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
 import onnx
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
+from codegen.device_state import CELLS
 from codegen.validation import StrictModel, first_problem
 from sim.errors import UserError
 
@@ -21,6 +23,8 @@ INPUT_NAMES = ("g_start_S", "delta_g_S")
 """What every network sees, in this order."""
 REDUCTION = "v_reduction_V"
 """By how much the pulse's amplitude is lowered: |v_set_V| - |v| or v_reset_V - v, as the pulse's direction is."""
+STATE_NAMES = ("log2_rate", "known_pulses")
+"""What the controller knows of the device: its log rate in octaves, and how many pulses revealed it, 0 .. 4."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -40,9 +44,9 @@ class _Affine(StrictModel):
 
 
 class InputScaling(_Affine):
-    """One network input: `x = (value - offset) / scale`, value in siemens or volts; delta_g_S = target - start."""
+    """One network input: `x = (value - offset) / scale`, value in SI units or octaves; delta_g_S = target - start."""
 
-    name: Literal["g_start_S", "delta_g_S", "v_reduction_V"]
+    name: Literal["g_start_S", "delta_g_S", "v_reduction_V", "log2_rate", "known_pulses"]
 
 
 class OutputScaling(_Affine):
@@ -84,6 +88,23 @@ class PulseVoltages(StrictModel):
         return self
 
 
+class DeviceReference(StrictModel):
+    """What log rates are measured against: a nominal device's times at even conductances over the window, in seconds.
+
+    `set_s` rises from 0 at the window's lower end, `reset_s` falls to 0 at its upper end.
+    """
+
+    set_s: Annotated[tuple[Finite, ...], Field(min_length=CELLS + 1, max_length=CELLS + 1)]
+    reset_s: Annotated[tuple[Finite, ...], Field(min_length=CELLS + 1, max_length=CELLS + 1)]
+
+    @model_validator(mode="after")
+    def _must_be_times(self) -> DeviceReference:
+        for times in (self.set_s, self.reset_s[::-1]):
+            if times[0] != 0.0 or any(b < a for a, b in pairwise(times)):
+                raise ValueError("reference times must rise from 0 along the pulse")
+        return self
+
+
 class TrainedOn(StrictModel):
     """Where the training data came from; recorded in the firmware's manifest, not interpreted."""
 
@@ -97,33 +118,43 @@ class NetworkMetadata(StrictModel):
     """The whole entry."""
 
     schema_: Literal[1] = Field(alias="schema")
-    inputs: Annotated[tuple[InputScaling, ...], Field(min_length=2, max_length=3)]
+    inputs: Annotated[tuple[InputScaling, ...], Field(min_length=2, max_length=4)]
     output: OutputScaling
     window: Window
     pulse: PulseVoltages
     trained_on: TrainedOn
+    device_reference: DeviceReference | None = None
 
     @model_validator(mode="after")
     def _inputs_must_be_in_order(self) -> NetworkMetadata:
         names = tuple(scaling.name for scaling in self.inputs)
-        if names not in (INPUT_NAMES, (*INPUT_NAMES, REDUCTION)):
+        if names[2:] not in ((), (REDUCTION,), STATE_NAMES) or names[:2] != INPUT_NAMES:
             raise ValueError(
-                f"inputs must be {', '.join(INPUT_NAMES)} in this order, with or without {REDUCTION} after them, "
-                f"not {', '.join(names)}"
+                f"inputs must be {', '.join(INPUT_NAMES)} in this order, with or without {REDUCTION} or "
+                f"{' and '.join(STATE_NAMES)} after them, not {', '.join(names)}"
             )
         given = [value is not None for value in (self.pulse.set_reduction_V, self.pulse.reset_reduction_V)]
         if given != [self.chooses_voltage] * 2:
             raise ValueError(
                 f"pulse.set_reduction_V and pulse.reset_reduction_V belong to a network with the input {REDUCTION}"
             )
-        if self.chooses_voltage and self.output.encoding != "log10_s":
-            raise ValueError(f"a network with the input {REDUCTION} must have a log10_s output")
+        if (self.device_reference is not None) != self.knows_device:
+            raise ValueError(
+                f"device_reference belongs to a network with the inputs {' and '.join(STATE_NAMES)}"
+            )
+        if len(self.inputs) > 2 and self.output.encoding != "log10_s":
+            raise ValueError(f"a network with the input {names[2]} must have a log10_s output")
         return self
 
     @property
     def chooses_voltage(self) -> bool:
         """Whether the network knows pulses of reduced amplitude."""
-        return len(self.inputs) > len(INPUT_NAMES)
+        return any(scaling.name == REDUCTION for scaling in self.inputs)
+
+    @property
+    def knows_device(self) -> bool:
+        """Whether the network sees what the controller knows of the device."""
+        return any(scaling.name in STATE_NAMES for scaling in self.inputs)
 
     def to_json(self) -> str:
         """Compact JSON, stable key order."""

@@ -15,8 +15,9 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
+from codegen.device_state import ReferenceTimes
 from codegen.fixed import INT16_MAX, INT16_MIN, INT32_MAX, rshift_round
-from codegen.metadata import REDUCTION
+from codegen.metadata import REDUCTION, STATE_NAMES
 from codegen.proof import IntegerLayer, Interval, prove_accumulators
 from codegen.validation import StrictModel, first_problem
 from sim.errors import UserError
@@ -30,9 +31,9 @@ Ticks = Annotated[int, Field(ge=1, le=INT32_MAX)]
 
 
 class InputStage(StrictModel):
-    """`x_q = sat16(rshift_round(value - offset, shift))` for values within lowest .. highest, in nS or uV."""
+    """`x_q = sat16(rshift_round(value - offset, shift))` for values within lowest .. highest, in its unit."""
 
-    name: Literal["g_start_S", "delta_g_S", "v_reduction_V"]
+    name: Literal["g_start_S", "delta_g_S", "v_reduction_V", "log2_rate", "known_pulses"]
     lowest: Int32
     highest: Int32
     offset: Int32
@@ -154,6 +155,14 @@ class Voltages(StrictModel):
         return max(set_uV, reset_uV)
 
 
+class ReferenceModel(StrictModel):
+    """What a controller measures a device's rate against; see `codegen.device_state.ReferenceTimes`."""
+
+    smallest_move_nS: Annotated[int, Field(ge=1, le=INT32_MAX)]
+    set_q4: tuple[Int32, ...]
+    reset_q4: tuple[Int32, ...]
+
+
 class QuantizedModel(StrictModel):
     """The whole predictor in integers."""
 
@@ -165,9 +174,10 @@ class QuantizedModel(StrictModel):
     min_ticks: Ticks
     max_ticks: Ticks
     voltages: Voltages
-    inputs: Annotated[tuple[InputStage, ...], Field(min_length=2, max_length=3)]
+    inputs: Annotated[tuple[InputStage, ...], Field(min_length=2, max_length=4)]
     layers: tuple[QuantizedLayer, ...]
     decode: Decode
+    reference: ReferenceModel | None = None
 
     @model_validator(mode="after")
     def _must_be_sound(self) -> QuantizedModel:
@@ -180,13 +190,18 @@ class QuantizedModel(StrictModel):
         if (delta.name, delta.lowest, delta.highest) != ("delta_g_S", -span_nS, span_nS):
             raise ValueError("the second input must be delta_g_S over the window's span")
         greatest_uV = self.voltages.greatest_reduction_uV
-        expected = [(REDUCTION, 0)] if greatest_uV else []
-        if [(stage.name, stage.lowest) for stage in further] != expected:
+        names = tuple(stage.name for stage in further)
+        if names != ((REDUCTION,) if greatest_uV else STATE_NAMES if self.reference else ()):
             raise ValueError(
-                f"a third input {REDUCTION} belongs to voltages that may be reduced, and to no others"
+                f"a third input {REDUCTION} belongs to voltages that may be reduced, and to no others;"
+                f" {' and '.join(STATE_NAMES)} to a reference"
             )
-        if further and further[0].highest < greatest_uV:
-            raise ValueError(f"the input {REDUCTION} must reach the greatest reduction")
+        if greatest_uV and (further[0].lowest, max(further[0].highest, greatest_uV)) != (
+            0,
+            further[0].highest,
+        ):
+            raise ValueError(f"the input {REDUCTION} must reach from 0 to the greatest reduction")
+        self.reference_times()
         if not self.layers or self.layers[0].columns != len(self.inputs) or self.layers[-1].rows != 1:
             raise ValueError(f"the layers must lead from {len(self.inputs)} inputs to one output")
         if any(b.columns != a.rows for a, b in pairwise(self.layers)):
@@ -197,6 +212,18 @@ class QuantizedModel(StrictModel):
             raise ValueError("the output layer must not have a ReLU")
         self.accumulators  # noqa: B018 - raises where an accumulator can overflow
         return self
+
+    @property
+    def knows_device(self) -> bool:
+        """Whether the network sees what the controller knows of the device."""
+        return self.reference is not None
+
+    def reference_times(self) -> ReferenceTimes | None:
+        """What device states are updated with."""
+        r = self.reference
+        if r is None:
+            return None
+        return ReferenceTimes(self.g_min_nS, self.g_max_nS, r.smallest_move_nS, r.set_q4, r.reset_q4)
 
     @cached_property
     def accumulators(self) -> tuple[Interval, ...]:
@@ -217,7 +244,8 @@ class QuantizedModel(StrictModel):
 
     def to_json(self) -> str:
         """Exact and stable: equal models give equal text; one row of numbers a line."""
-        text = self.model_dump_json(by_alias=True, indent=1)
+        left_out = None if self.knows_device else {"reference"}
+        text = self.model_dump_json(by_alias=True, indent=1, exclude=left_out)
         return re.sub(r"\[\s+(-?\d+(?:,\s+-?\d+)*)\s+\]", _on_one_line, text) + "\n"
 
     @classmethod

@@ -16,10 +16,18 @@ import numpy as np
 from codegen.boards import Board
 from codegen.calibration import CalibrationPairs
 from codegen.fixed import INT16_MAX, INT32_MAX, Int64Array
-from codegen.folding import UNITS, FoldedNetwork, decode_constants, fold, voltages_of, window_nS
+from codegen.folding import (
+    UNITS,
+    FoldedNetwork,
+    decode_constants,
+    fold,
+    reference_times,
+    voltages_of,
+    window_nS,
+)
 from codegen.onnx_import import FloatArray, FloatLayer, FloatNetwork
 from codegen.proof import Interval, accumulator_bounds, fits_accumulator, output_interval
-from codegen.qmodel import INPUT_FRACTION_BITS, QuantizedLayer, QuantizedModel, Voltages
+from codegen.qmodel import INPUT_FRACTION_BITS, QuantizedLayer, QuantizedModel, ReferenceModel, Voltages
 from codegen.reference import ExactLayer, quantise_inputs
 from sim.errors import UserError
 
@@ -108,6 +116,7 @@ class _Quantiser:
 
     def _model(self, layers: tuple[QuantizedLayer, ...]) -> QuantizedModel:
         g_min_nS, g_max_nS = window_nS(self.network)
+        reference = reference_times(self.network, self.board)
         return QuantizedModel(
             schema=1,
             encoding=self.network.metadata.output.encoding,
@@ -120,6 +129,13 @@ class _Quantiser:
             inputs=self.folded.inputs,
             layers=layers,
             decode=decode_constants(self.folded.factor, layers[-1].accumulator_bits[0]),
+            reference=None
+            if reference is None
+            else ReferenceModel(
+                smallest_move_nS=reference.smallest_move_nS,
+                set_q4=reference.set_q4,
+                reset_q4=reference.reset_q4,
+            ),
         )
 
 

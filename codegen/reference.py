@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from codegen.device_state import DeviceStates
 from codegen.fixed import INT16_MAX, INT16_MIN, Int64Array, exp2_q16, rshift_round, sat16
 from codegen.predictions import (
     Int8Array,
@@ -46,19 +47,24 @@ class ReferencePredictor:
         self.budget_ticks = model.max_ticks if budget_ticks is None else min(budget_ticks, model.max_ticks)
         self._layers = [ExactLayer(layer.arrays()) for layer in model.layers]
 
-    def predict(self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike) -> Pulses:
-        """The pulse of each pair.
+    def predict(
+        self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike, states: DeviceStates | None = None
+    ) -> Pulses:
+        """The pulse of each pair; `states` is what is known of each device, for a network that sees it.
 
         Raises:
             UserError: a target outside the trained window.
         """
         start, target = as_int32_pairs(g_start_nS, g_target_nS)
         require_targets_in_window(target, self.model.g_min_nS, self.model.g_max_nS)
-        return self.predict_batch(start, target).pulses()
+        return self.predict_batch(start, target, states).pulses()
 
-    def predict_batch(self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike) -> Predictions:
-        """What `ouro_predict_within` gives for each pair, status included."""
+    def predict_batch(
+        self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike, states: DeviceStates | None = None
+    ) -> Predictions:
+        """What `ouro_predict_known` gives for each pair, status included; without states `ouro_predict_within`."""
         start, target = as_int32_pairs(g_start_nS, g_target_nS)
+        known = DeviceStates.fresh(len(start)) if states is None else states
         model = self.model
         outside = (target < model.g_min_nS) | (target > model.g_max_nS)
         equal = ~outside & (start == target)
@@ -75,7 +81,8 @@ class ReferencePredictor:
             widths = rshift_round(np.abs(acc) * model.decode.multiplier, model.decode.shift)
         else:
             direction[run] = np.sign(target[run] - start[run])
-            step[run], widths = self._calmest(clamped, change, direction[run])
+            told = known.take(np.flatnonzero(run)).inputs() if model.knows_device else ()
+            step[run], widths = self._calmest(clamped, change, direction[run], told)
         ticks[run] = np.clip(widths, model.min_ticks, self.budget_ticks)
         ticks[direction == 0] = 0
         status = np.where(direction == 0, Status.NO_PULSE_NEEDED, Status.OK)
@@ -85,14 +92,18 @@ class ReferencePredictor:
         )
 
     def _calmest(
-        self, g_start_nS: Int64Array, delta_g_nS: Int64Array, direction: Int8Array
+        self,
+        g_start_nS: Int64Array,
+        delta_g_nS: Int64Array,
+        direction: Int8Array,
+        told: tuple[Int64Array, ...],
     ) -> tuple[Int64Array, Int64Array]:
         """Steps by which the voltage is lowered, and widths in ticks."""
         model = self.model
 
         def width_at(step: Int64Array) -> Int64Array:
             seen_uV = reduction_uV(model.voltages, direction, step)
-            values = [g_start_nS, delta_g_nS, seen_uV][: len(model.inputs)]
+            values = [g_start_nS, delta_g_nS, *(told or (seen_uV,))][: len(model.inputs)]
             wide = rshift_round(self.accumulators(values) * model.decode.multiplier, model.decode.shift)
             return exp2_q16(np.clip(wide, -LOG2_LIMIT_Q16, LOG2_LIMIT_Q16))
 

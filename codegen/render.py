@@ -119,6 +119,7 @@ def render(
         "input_length": padded_columns(model, kernel)[0],
         "rows_at_once": ROWS_AT_ONCE[kernel],
         "tables": _tables(model, kernel),
+        "reference_lines": _lines,
         "board": board,
         "report": report,
         "accuracy": accuracy,

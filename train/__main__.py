@@ -11,6 +11,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from sim.command_line import run
 from train.ablation_verbs import ablation_verb
 from train.calibrate_verbs import calibrate
+from train.device_verbs import devices, programming
 from train.floor_verbs import floor
 from train.page.verbs import page
 from train.paper.ranges_verbs import ranges
@@ -22,12 +23,14 @@ from train.voltage_verbs import front, voltage
 
 main.add_command(ablation_verb)
 main.add_command(calibrate)
+main.add_command(devices)
 main.add_command(floor)
 main.add_command(front)
 main.add_command(pareto_verb)
 main.add_command(page)
 main.add_command(paper)
 main.add_command(ranges)
+main.add_command(programming)
 main.add_command(report)
 main.add_command(voltage)
 

@@ -14,7 +14,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from codegen.metadata import NetworkMetadata, attach_metadata, metadata_from_dict
+from codegen.metadata import DeviceReference, NetworkMetadata, attach_metadata, metadata_from_dict
 from codegen.onnx_import import FloatNetwork
 from sim import jart_fit
 from sim.output_files import whole_file
@@ -27,13 +27,17 @@ PRODUCER = "ouroboros"
 
 
 def metadata_of_dataset(
-    scaling: Scaling, parameters: Mapping[str, Any], reductions: Mapping[str, float] | None = None
+    scaling: Scaling,
+    parameters: Mapping[str, Any],
+    reductions: Mapping[str, float] | None = None,
+    device_reference: DeviceReference | None = None,
 ) -> NetworkMetadata:
     """Return the metadata of a network trained on a data set.
 
     Args:
         parameters: what the data set was generated with, as `sim.dataset.parameters` gives it.
         reductions: `set_reduction_V` and `reset_reduction_V` of a network that sees the voltage.
+        device_reference: of a network that sees what is known of the device.
     """
     window = [parameters["window"][name] for name in ("n_low_1e26", "n_high_1e26")]
     g_min_S, g_max_S = jart_fit.read_conductance(np.array(window))
@@ -42,6 +46,7 @@ def metadata_of_dataset(
         {
             "schema": 1,
             **scaling.metadata_fields(),
+            **({"device_reference": device_reference.model_dump()} if device_reference else {}),
             "window": {"g_min_S": float(g_min_S), "g_max_S": float(g_max_S)},
             "pulse": {**{n: parameters[n] for n in ("v_set_V", "v_reset_V")}, **(reductions or {})},
             "trained_on": {

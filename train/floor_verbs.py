@@ -15,6 +15,7 @@ from sim.models import load_model
 from sim.noise import load_preset
 from sim.output_files import write_json
 from sim.tables import write_csv
+from train.device_known import KnownFloor, known_floor
 from train.floor import Floor, floor_of
 from train.responses import ResponseParams, recorded, total_steps
 
@@ -38,6 +39,12 @@ CACHE = Path("build") / "responses"
 @click.option(
     "--devices", type=click.IntRange(min=2), default=256, help="Fresh devices per start and direction."
 )
+@click.option(
+    "--known-devices",
+    type=click.IntRange(min=2),
+    help="Floor of a predictor that knows the device, over so many of a preset whose devices differ; --devices is"
+    " then how often each is pulsed.",
+)
 @click.option("--seed", type=click.IntRange(0, SEED_HIGHEST), default=1, help="The devices' noise.")
 @click.option(
     "--responses", type=Input, help=f"Cache: the devices' recorded responses  [default: under {CACHE}]."
@@ -57,6 +64,7 @@ def floor(
     longest_pulse_s: float,
     pairs: int,
     devices: int,
+    known_devices: int | None,
     seed: int,
     responses: Path | None,
     as_json: bool,
@@ -82,6 +90,15 @@ def floor(
         longest_pulse_s=longest_pulse_s,
         device_model=model,
     )
+    if known_devices is not None:
+        if responses is not None or table is not None:
+            raise click.UsageError("--known-devices goes without --responses and --table")
+        with progress_bar(known_devices, "known devices", "device") as bar:
+            known = known_floor(params, known_devices, side, jobs, bar.update)
+        if output is not None:
+            write_json(output, known.as_json())
+        click.echo(json.dumps(known.as_json(), indent=2) if as_json else known_summary(known))
+        return
     cache = responses or CACHE / f"{params.sha256()[:16]}.h5"
     with progress_bar(total_steps(params), "responses", "step") as bar:
         found = floor_of(recorded(cache, params, jobs, bar.update), side)
@@ -112,5 +129,20 @@ def summary(found: Floor) -> str:
             ),
             f"most that any choice of times puts within 50 %: {found.optimistic_within_50.mean():.2%}",
             f"best time is the longest pulse for {found.at_longest:.1%} of the pairs",
+        ]
+    )
+
+
+def known_summary(found: KnownFloor) -> str:
+    """Both floors as text."""
+    spread = found.device_means()
+    return "\n".join(
+        [
+            f"{len(found.factors)} known devices that have lived; mean RPD of the easiest {spread.min():.4f},"
+            f" of the hardest {spread.max():.4f}",
+            "each device known:",
+            summary(found.known),
+            "nothing known of the device:",
+            summary(found.unknown),
         ]
     )

@@ -14,6 +14,8 @@ struct ouro_lockstep {
     size_t n;
     ouro_hal_t *hals;
     ouro_controller_t *controllers;
+    ouro_device_state_t *states;
+    bool has_states;
 };
 
 ouro_lockstep_t *ouro_lockstep_new(size_t n)
@@ -26,7 +28,8 @@ ouro_lockstep_t *ouro_lockstep_new(size_t n)
     lockstep->n = n;
     lockstep->hals = calloc(n, sizeof *lockstep->hals);
     lockstep->controllers = calloc(n, sizeof *lockstep->controllers);
-    if ((lockstep->hals == NULL) || (lockstep->controllers == NULL)) {
+    lockstep->states = calloc(n, sizeof *lockstep->states);
+    if ((lockstep->hals == NULL) || (lockstep->controllers == NULL) || (lockstep->states == NULL)) {
         ouro_lockstep_free(lockstep);
         return NULL;
     }
@@ -40,6 +43,7 @@ ouro_lockstep_t *ouro_lockstep_new(size_t n)
 void ouro_lockstep_free(ouro_lockstep_t *lockstep)
 {
     if (lockstep != NULL) {
+        free(lockstep->states);
         free(lockstep->controllers);
         free(lockstep->hals);
         free(lockstep);
@@ -59,9 +63,26 @@ int ouro_lockstep_start(ouro_lockstep_t *lockstep, size_t i, int mode, int32_t g
                                     .max_iterations = max_iterations,
                                     .stuck_pulses = stuck_pulses,
                                     .stuck_move_nS = stuck_move_nS,
-                                    .budget_ticks = budget_ticks};
+                                    .budget_ticks = budget_ticks,
+                                    .state = lockstep->has_states ? &lockstep->states[i] : NULL};
 
     return (int)ouro_controller_start(&lockstep->controllers[i], &request);
+}
+
+void ouro_lockstep_put_states(ouro_lockstep_t *lockstep, const int8_t *log2_rate_q4, const uint8_t *pulses)
+{
+    for (size_t i = 0U; i < lockstep->n; i++) {
+        lockstep->states[i] = (ouro_device_state_t){.log2_rate_q4 = log2_rate_q4[i], .pulses = pulses[i]};
+    }
+    lockstep->has_states = true;
+}
+
+void ouro_lockstep_get_states(const ouro_lockstep_t *lockstep, int8_t *log2_rate_q4, uint8_t *pulses)
+{
+    for (size_t i = 0U; i < lockstep->n; i++) {
+        log2_rate_q4[i] = lockstep->states[i].log2_rate_q4;
+        pulses[i] = lockstep->states[i].pulses;
+    }
 }
 
 int ouro_lockstep_step(ouro_lockstep_t *lockstep, size_t i)

@@ -52,6 +52,12 @@ int ouro_lockstep_start(ouro_lockstep_t *lockstep, size_t i, int mode, int32_t g
                         uint16_t tolerance_permille, uint16_t max_iterations, uint16_t stuck_pulses,
                         int32_t stuck_move_nS, uint32_t budget_ticks);
 
+/* Give every instance a state of its device (ouro_device_state_t), which it keeps up to date; before the start. */
+void ouro_lockstep_put_states(ouro_lockstep_t *lockstep, const int8_t *log2_rate_q4, const uint8_t *pulses);
+
+/* The states as they are now. */
+void ouro_lockstep_get_states(const ouro_lockstep_t *lockstep, int8_t *log2_rate_q4, uint8_t *pulses);
+
 /* One step of instance i, its abort, its re-initialisation. Each returns the controller's status. */
 int ouro_lockstep_step(ouro_lockstep_t *lockstep, size_t i);
 int ouro_lockstep_abort(ouro_lockstep_t *lockstep, size_t i);

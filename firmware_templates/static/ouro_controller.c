@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "ouro_device_state.h"
 #include "ouro_pulse_gate.h"
 
 /* ---- stages ---------------------------------------------------------------------------------------- */
@@ -110,6 +111,15 @@ static bool is_stuck(ouro_controller_t *c, int32_t g_nS)
     return (request->stuck_pulses != 0U) && (c->stuck_count >= request->stuck_pulses);
 }
 
+/* What the last pulse revealed of the device. */
+static void learn(const ouro_controller_t *c, int32_t g_nS)
+{
+    if ((c->request.state != NULL) && (c->pulse.direction != OURO_NO_PULSE)) {
+        ouro_device_state_update(c->request.state, c->g_before_nS, g_nS, c->pulse.direction,
+                                 c->result.last_pulse.width_ticks);
+    }
+}
+
 /* Is the work finished with reading `g_nS`? OURO_BUSY when it is not. */
 static ouro_status_t judge_reading(ouro_controller_t *c, int32_t g_nS)
 {
@@ -133,7 +143,9 @@ static ouro_status_t judge_reading(ouro_controller_t *c, int32_t g_nS)
 /* Predict the pulse from reading `g_nS` and prepare it. */
 static ouro_status_t predict(ouro_controller_t *c, int32_t g_nS)
 {
-    ouro_status_t status = ouro_predict_within(g_nS, c->request.g_target_nS, c->request.budget_ticks, &c->pulse);
+    const ouro_device_state_t unknown = {0};
+    const ouro_device_state_t *known = (c->request.state != NULL) ? c->request.state : &unknown;
+    ouro_status_t status = ouro_predict_known(g_nS, c->request.g_target_nS, c->request.budget_ticks, known, &c->pulse);
 
     c->g_before_nS = g_nS;
     c->result.iterations++;
@@ -190,6 +202,7 @@ static ouro_status_t run_decide(ouro_controller_t *c)
         c->result.g_start_nS = g_nS;
     }
     if (!c->reading.saturated) {
+        learn(c, g_nS);
         status = judge_reading(c, g_nS);
     }
     if (status == OURO_BUSY) {

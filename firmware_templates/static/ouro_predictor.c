@@ -14,14 +14,21 @@ _Static_assert(OURO_CONFIG_RUNTIME_VERSION == OURO_RUNTIME_VERSION, "generate ou
 _Static_assert(OURO_G_MIN_nS < OURO_G_MAX_nS, "the trained window must be ordered");
 _Static_assert(OURO_MIN_ticks <= OURO_MAX_ticks, "the timer's range must be ordered");
 
+#if OURO_NETWORK_KNOWS_DEVICE
+#define SURE_PULSES 4   /* the network sees no difference between more */
+#define RATE_UNIT 256   /* from 1/16 octave to the input's integers */
+#define PULSE_UNIT 8192 /* from pulses to the input's integers */
+#endif
+
 /* A move within the trained window, and its true direction. */
 typedef struct {
     int32_t g_start_nS;
     int32_t delta_g_nS;
     ouro_direction_t direction;
+    ouro_device_state_t known; /* of the device */
 } ouro_move_t;
 
-/* From nS or uV to the network's integer input: sat16(rshift_round(value - offset, shift)).
+/* From a value in its integer unit to the network's integer input: sat16(rshift_round(value - offset, shift)).
  * The caller has clamped the value, so that the difference fits int32_t. */
 static int16_t quantise_input(int32_t value, const ouro_input_t *input)
 {
@@ -30,9 +37,17 @@ static int16_t quantise_input(int32_t value, const ouro_input_t *input)
 
 /* Run every layer; returns the output layer's accumulator. Activations alternate between two buffers: a layer
  * reads one and writes the other. A network of fixed voltages does not see `v_reduction_uV`. */
-static int32_t run_network(int32_t g_start_nS, int32_t delta_g_nS, int32_t v_reduction_uV)
+static int32_t run_network(const ouro_move_t *move, int32_t v_reduction_uV)
 {
-    const int32_t values[3] = {g_start_nS, delta_g_nS, v_reduction_uV};
+#if OURO_NETWORK_KNOWS_DEVICE
+    const int32_t pulses = (move->known.pulses < SURE_PULSES) ? move->known.pulses : SURE_PULSES;
+    const int32_t values[4] = {move->g_start_nS, move->delta_g_nS, move->known.log2_rate_q4 * RATE_UNIT,
+                               pulses * PULSE_UNIT};
+
+    (void)v_reduction_uV;
+#else
+    const int32_t values[3] = {move->g_start_nS, move->delta_g_nS, v_reduction_uV};
+#endif
     _Alignas(uint32_t) int16_t activations[2][OURO_NETWORK_BUFFER_LENGTH];
     uint32_t filled = 0U;
 
@@ -81,7 +96,7 @@ static ouro_direction_t direction_of(int32_t difference)
  * a right one. */
 static uint32_t width_of(const ouro_move_t *move, int32_t v_reduction_uV, ouro_direction_t *direction)
 {
-    const int32_t acc = run_network(move->g_start_nS, move->delta_g_nS, v_reduction_uV);
+    const int32_t acc = run_network(move, v_reduction_uV);
 
     if (OURO_NETWORK_ENCODING == OURO_ENCODING_LINEAR_S) {
         *direction = direction_of(acc);
@@ -91,7 +106,7 @@ static uint32_t width_of(const ouro_move_t *move, int32_t v_reduction_uV, ouro_d
     return decode_log(acc);
 }
 
-#if OURO_NETWORK_INPUTS > 2U
+#if OURO_NETWORK_SEES_VOLTAGE
 /* A lower voltage makes a longer pulse, over which the device's noise averages out: the lowest one whose pulse fits the
  * budget, by bisection over the DAC's steps. */
 static uint32_t choose_voltage(const ouro_move_t *move, uint32_t budget_ticks, ouro_pulse_t *pulse)
@@ -129,9 +144,10 @@ static uint32_t choose_voltage(const ouro_move_t *move, uint32_t budget_ticks, o
 }
 #endif
 
-ouro_status_t ouro_predict_within(int32_t g_start_nS, int32_t g_target_nS, uint32_t budget_ticks, ouro_pulse_t *pulse)
+ouro_status_t ouro_predict_known(int32_t g_start_nS, int32_t g_target_nS, uint32_t budget_ticks,
+                                 const ouro_device_state_t *state, ouro_pulse_t *pulse)
 {
-    if (pulse == NULL) {
+    if ((pulse == NULL) || (state == NULL)) {
         return OURO_ERR_NULL;
     }
     pulse->direction = OURO_NO_PULSE;
@@ -150,7 +166,8 @@ ouro_status_t ouro_predict_within(int32_t g_start_nS, int32_t g_target_nS, uint3
     const int32_t start_nS = ouro_clamp(g_start_nS, OURO_G_MIN_nS, OURO_G_MAX_nS);
     const ouro_move_t move = {.g_start_nS = start_nS,
                               .delta_g_nS = g_target_nS - start_nS,
-                              .direction = (g_target_nS > g_start_nS) ? OURO_SET : OURO_RESET};
+                              .direction = (g_target_nS > g_start_nS) ? OURO_SET : OURO_RESET,
+                              .known = *state};
     const uint32_t longest_ticks = (budget_ticks > OURO_MAX_ticks) ? OURO_MAX_ticks : budget_ticks;
     uint32_t width_ticks = choose_voltage(&move, longest_ticks, pulse);
 
@@ -163,6 +180,13 @@ ouro_status_t ouro_predict_within(int32_t g_start_nS, int32_t g_target_nS, uint3
     }
     pulse->width_ticks = (width_ticks > longest_ticks) ? longest_ticks : width_ticks;
     return OURO_OK;
+}
+
+ouro_status_t ouro_predict_within(int32_t g_start_nS, int32_t g_target_nS, uint32_t budget_ticks, ouro_pulse_t *pulse)
+{
+    const ouro_device_state_t unknown = {0};
+
+    return ouro_predict_known(g_start_nS, g_target_nS, budget_ticks, &unknown, pulse);
 }
 
 ouro_status_t ouro_predict(int32_t g_start_nS, int32_t g_target_nS, ouro_pulse_t *pulse)

@@ -19,6 +19,12 @@ typedef struct {
     int32_t v_uV;         /* at the device: SET negative, RESET positive; 0 with OURO_NO_PULSE */
 } ouro_pulse_t;
 
+/* What pulses have revealed of a device; ouro_device_state.h. All zero: nothing. */
+typedef struct {
+    int8_t log2_rate_q4; /* how much faster than the reference it moves, in 1/16 octave */
+    uint8_t pulses;      /* how many have told, up to 255 */
+} ouro_device_state_t;
+
 /* Predict the pulse that takes a device from g_start_nS to g_target_nS.
  *
  * g_start_nS:  the conductance read out, in nS; outside the trained window it is clamped to it.
@@ -38,5 +44,10 @@ ouro_status_t ouro_predict(int32_t g_start_nS, int32_t g_target_nS, ouro_pulse_t
  *
  * OURO_ERR_ARGUMENT      budget_ticks below OURO_MIN_ticks; *pulse is OURO_NO_PULSE, 0 ticks */
 ouro_status_t ouro_predict_within(int32_t g_start_nS, int32_t g_target_nS, uint32_t budget_ticks, ouro_pulse_t *pulse);
+
+/* As ouro_predict_within(), for a device of which `state` is known. A network that does not know its device
+ * (OURO_NETWORK_KNOWS_DEVICE is 0) predicts the same for every state. `state` may not be NULL (OURO_ERR_NULL). */
+ouro_status_t ouro_predict_known(int32_t g_start_nS, int32_t g_target_nS, uint32_t budget_ticks,
+                                 const ouro_device_state_t *state, ouro_pulse_t *pulse);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "ouro_config.h"
+#include "ouro_predictor.h"
 #include "ouro_status.h"
 
 /* What ouro_request_write_verify() asks for. */
@@ -45,6 +46,7 @@ typedef struct {
     uint16_t stuck_pulses;       /* 0: never give up on a device */
     int32_t stuck_move_nS;       /* 0 .. OURO_G_MAX_nS */
     uint32_t budget_ticks;       /* longest pulse, from OURO_MIN_ticks on; see ouro_predict_within() */
+    ouro_device_state_t *state;  /* what is known of the cell, kept up to date; NULL: nothing, and nothing is kept */
 } ouro_request_t;
 
 /* A one-shot request for cell (row, column) to `g_target_nS`; pulses of any length the timer has. */

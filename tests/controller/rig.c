@@ -1,5 +1,6 @@
 #include "rig.h"
 
+#include "ouro_device_state.h"
 #include "ouro_controller.h"
 
 /* Same layout as in ouro_lockstep.c: the rig reaches where no user may. */
@@ -20,13 +21,26 @@ void rig_script(int status, int direction, uint32_t ticks, int32_t lowered_uV)
     scripted_pulse.v_uV = (direction == (int)OURO_SET) ? (OURO_V_SET_uV + lowered_uV) : (OURO_V_RESET_uV - lowered_uV);
 }
 
-ouro_status_t ouro_predict_within(int32_t g_start_nS, int32_t g_target_nS, uint32_t budget_ticks, ouro_pulse_t *pulse)
+ouro_status_t ouro_predict_known(int32_t g_start_nS, int32_t g_target_nS, uint32_t budget_ticks,
+                                 const ouro_device_state_t *state, ouro_pulse_t *pulse)
 {
+    (void)state;
     (void)g_start_nS;
     (void)g_target_nS;
     (void)budget_ticks;
     *pulse = scripted_pulse;
     return scripted_status;
+}
+
+/* Counts the pulses it is told of; the last direction takes the place of a rate. */
+void ouro_device_state_update(ouro_device_state_t *state, int32_t g_before_nS, int32_t g_after_nS,
+                              ouro_direction_t direction, uint32_t width_ticks)
+{
+    (void)g_before_nS;
+    (void)g_after_nS;
+    (void)width_ticks;
+    state->log2_rate_q4 = (int8_t)direction;
+    state->pulses++;
 }
 
 void rig_damage(void *lockstep, size_t i, int field, int32_t value)

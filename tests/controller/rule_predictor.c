@@ -1,13 +1,27 @@
 /* A predictor by rule of thumb, so that lockstep can be tested without a network: one tick per 0.1 uS, plus two. */
 #include "ouro_config.h"
+#include "ouro_device_state.h"
 #include "ouro_predictor.h"
 
-ouro_status_t ouro_predict_within(int32_t g_start_nS, int32_t g_target_nS, uint32_t budget_ticks, ouro_pulse_t *pulse)
+/* Counts what it is told of. */
+void ouro_device_state_update(ouro_device_state_t *state, int32_t g_before_nS, int32_t g_after_nS,
+                              ouro_direction_t direction, uint32_t width_ticks)
+{
+    (void)g_before_nS;
+    (void)g_after_nS;
+    (void)direction;
+    (void)width_ticks;
+    state->pulses++;
+}
+
+ouro_status_t ouro_predict_known(int32_t g_start_nS, int32_t g_target_nS, uint32_t budget_ticks,
+                                 const ouro_device_state_t *state, ouro_pulse_t *pulse)
 {
     const int32_t difference_nS = g_target_nS - g_start_nS;
     const int32_t distance_nS = (difference_nS < 0) ? -difference_nS : difference_nS;
 
     (void)budget_ticks;
+    (void)state;
     pulse->direction = (difference_nS < 0) ? OURO_RESET : OURO_SET;
     pulse->v_uV = (difference_nS < 0) ? OURO_V_RESET_uV : OURO_V_SET_uV;
     pulse->width_ticks = (uint32_t)(distance_nS / 100 + 2);

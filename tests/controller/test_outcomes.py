@@ -200,3 +200,19 @@ def test_a_voltage_that_the_predictor_does_not_know_is_never_given(
     rig.start()
     assert rig.run(readings([], START_nS)) == "ERR_VOLTAGE"
     assert rig.pulses == []
+
+
+def test_a_state_learns_from_every_pulse_that_was_given(rig: Any) -> None:
+    put = [rig.ffi.new("int8_t[1]", [5]), rig.ffi.new("uint8_t[1]", [7])]
+    rig.lib.ouro_lockstep_put_states(rig.lockstep, *put)
+    rig.start(rig.WRITE_VERIFY, max_iterations=3)
+    assert rig.run(readings([START_nS, 160_000, 170_080], 180_000)) == "OK"
+    assert rig.result()["pulses"] == 3
+    found = [rig.ffi.new("int8_t[1]"), rig.ffi.new("uint8_t[1]")]
+    rig.lib.ouro_lockstep_get_states(rig.lockstep, *found)
+    assert (found[0][0], found[1][0]) == (1, 7 + 3)
+    rig.script("NO_PULSE_NEEDED", 0, 0)
+    rig.start(rig.WRITE_VERIFY, max_iterations=3)
+    assert rig.run(readings([], START_nS)) == "OK"
+    rig.lib.ouro_lockstep_get_states(rig.lockstep, *found)
+    assert found[1][0] == 7 + 3

@@ -16,6 +16,8 @@
 
 #define OURO_NETWORK_LAYERS        3U
 #define OURO_NETWORK_INPUTS        2U
+#define OURO_NETWORK_SEES_VOLTAGE  0
+#define OURO_NETWORK_KNOWS_DEVICE  0 /* ouro_device_state.h */
 #define OURO_NETWORK_INPUT_LENGTH  2U /* what the first layer reads: the inputs, then zeros */
 #define OURO_NETWORK_BUFFER_LENGTH 8U /* the widest layer's activations, as the kernel reads them */
 
@@ -27,7 +29,7 @@
 #define OURO_NETWORK_DECODE_MULTIPLIER INT64_C(1783446566)
 #define OURO_NETWORK_DECODE_SHIFT      43U
 
-/* Integer input = sat16(rshift_round(value - offset, shift)), value and offset in nS or uV. */
+/* Integer input = sat16(rshift_round(value - offset, shift)), value and offset in the input's integer unit. */
 typedef struct {
     int32_t offset;
     uint8_t shift; /* 1 .. 30 */
