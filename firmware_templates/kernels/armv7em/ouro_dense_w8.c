@@ -25,8 +25,7 @@
  * times the first row's sum, which fits int32_t as every sum of some terms of an accumulator does. */
 #define ROW_PAIRS(columns, limit)                                                                                      \
     "push {r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"                                                                  \
-    "ldr r4, [sp, #36]\n\t"                                                                                            \
-    "push {r1, r2, r3, r4}\n\t" /* sp: x, x_end, y, y_end */                                                           \
+    "push {r1, r2, r3}\n\t" /* sp: x, x_end, y; sp + 48: y_end */                                                      \
     "1:\n\t"                                                                                                           \
     "ldr r7, [r0], #4\n\t"                                                                                             \
     "ldrd r1, r2, [sp]\n\t"                                                                                            \
@@ -39,12 +38,13 @@
     "asr r7, r7, r4\n\t"                                                                                               \
     "lsr r4, r4, #8\n\t"                                                                                               \
     "asr r12, r12, r4\n\t" limit "pkhbt r7, r12, r7, lsl #16\n\t"                                                      \
-    "ldrd r2, r3, [sp, #8]\n\t"                                                                                        \
+    "ldr r2, [sp, #8]\n\t"                                                                                             \
+    "ldr r3, [sp, #48]\n\t"                                                                                            \
     "str r7, [r2], #4\n\t"                                                                                             \
     "str r2, [sp, #8]\n\t"                                                                                             \
     "cmp r2, r3\n\t"                                                                                                   \
     "blo 1b\n\t"                                                                                                       \
-    "add sp, #16\n\t"                                                                                                  \
+    "add sp, #12\n\t"                                                                                                  \
     "pop {r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t"
 #define RELU "usat r7, #15, r7\n\tusat r12, #15, r12\n\t"
 #define SIGNED "ssat r7, #16, r7\n\tssat r12, #16, r12\n\t"
