@@ -18,15 +18,17 @@ DEPLOY_best  := log_expected
 DEPLOY_paper := ft_smoothed
 DEPLOY_voltage := log_voltage
 DEPLOY ?= $(or $(DEPLOY_$(PRESET)),$(error PRESET=$(PRESET): choose best, paper or voltage))
+# What the firmware is to be good at: size, balanced or speed.
+PROFILE ?= balanced
 PAPER_SEEDS ?= 5
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help firmware elf flash verify report paper ranges front readme faults misra eva test lint format bench calibrate clean distclean FORCE
+.PHONY: help firmware elf size flash verify report paper ranges front readme faults misra eva test lint format bench calibrate clean distclean FORCE
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-	@echo "  variables: BOARD=$(BOARD) NOISE=$(NOISE) SEED=$(SEED) PAIRS=$(PAIRS) TRIALS=$(TRIALS) PRESET=$(PRESET) DEPLOY=$(DEPLOY)"
+	@echo "  variables: BOARD=$(BOARD) NOISE=$(NOISE) SEED=$(SEED) PAIRS=$(PAIRS) TRIALS=$(TRIALS) PRESET=$(PRESET) DEPLOY=$(DEPLOY) PROFILE=$(PROFILE)"
 
 # --- environment ------------------------------------------------------------------------------------------
 READY := $(VENV)/.ready
@@ -56,7 +58,7 @@ inputs = $(foreach name,$(1),$(call stamp,$(name)))
 firmware: $(BUILD)/results.json $(BUILD)/demo/convergence.json ## from an empty folder to verified C in build/firmware/BOARD, with the proof beside it
 	@cat $(BUILD)/report.txt
 	@echo
-	@echo "firmware:        $(FIRMWARE)  ($(DEPLOY))"
+	@echo "firmware:        $(FIRMWARE)  ($(DEPLOY), profile $(PROFILE))"
 	@echo "co-simulation:   $(BUILD)/results.json, $(BUILD)/accuracy.png, $(BUILD)/demo/"
 
 $(DATASET): $(SIM_CODE) $(call inputs,NOISE SEED PAIRS) | $(READY)
@@ -81,9 +83,12 @@ $(BUILD)/evaluation.json: $(TRAINED) $(filter $(VOLTAGE),$(NETWORKS)) $(BUILD)/b
 	$(PY) -m train evaluate $(NETWORKS) --baselines $(BUILD)/baselines.json --board $(BOARD) --noise $(NOISE) \
 	    --trials $(TRIALS) --seed $(EVALUATION_SEED) -o $@
 
-$(FIRMWARE)/manifest.json: $(BUILD)/cosimulation.json $(call inputs,DEPLOY)
+# Narrow weights have an accuracy of their own; the other two profiles compute the same numbers.
+ACCURACY      := $(BUILD)/cosimulation$(if $(filter size,$(PROFILE)),_size).json
+
+$(FIRMWARE)/manifest.json: $(ACCURACY) $(call inputs,DEPLOY PROFILE)
 	$(PY) -m codegen firmware $(BUILD)/networks/$(DEPLOY).onnx --board $(BOARD) --calibration $(DATASET) \
-	    --results $(BUILD)/cosimulation.json --force -o $(FIRMWARE)
+	    --profile $(PROFILE) --noise $(NOISE) --results $(ACCURACY) --force -o $(FIRMWARE)
 
 $(BUILD)/host/$(BOARD).so: $(FIRMWARE)/manifest.json
 	$(PY) -m codegen host $(FIRMWARE) -o $@
@@ -91,6 +96,10 @@ $(BUILD)/host/$(BOARD).so: $(FIRMWARE)/manifest.json
 $(BUILD)/cosimulation.json: $(TRAINED) $(filter $(VOLTAGE),$(NETWORKS)) $(CODEGEN_CODE) $(call inputs,BOARD TRIALS EVALUATION_SEED)
 	$(PY) -m codegen cosim $(NETWORKS) --board $(BOARD) --noise $(NOISE) --calibration $(DATASET) \
 	    --trials $(TRIALS) --seed $(EVALUATION_SEED) -o $@
+
+$(BUILD)/cosimulation_size.json: $(TRAINED) $(CODEGEN_CODE) $(call inputs,BOARD TRIALS EVALUATION_SEED DEPLOY)
+	$(PY) -m codegen cosim $(BUILD)/networks/$(DEPLOY).onnx --board $(BOARD) --noise $(NOISE) --calibration $(DATASET) \
+	    --profile size --trials $(TRIALS) --seed $(EVALUATION_SEED) -o $@
 
 $(BUILD)/demo/convergence.json: $(FIRMWARE)/manifest.json $(call inputs,NOISE)
 	$(PY) -m codegen demo $(FIRMWARE) --noise $(NOISE) --seed $(EVALUATION_SEED) -o $(BUILD)/demo
@@ -105,6 +114,9 @@ elf: $(FIRMWARE)/manifest.json ## what is flashed on BOARD: ELF, HEX, BIN, map a
 flash: $(if $(DRY_RUN),$(READY),$(FIRMWARE)/manifest.json) ## write it to the BOARD and verify, through PROBE where there are several
 	@$(PY) -m codegen flash --board $(BOARD) --firmware $(FIRMWARE) --elf $(BUILD)/elf/$(BOARD) \
 	    $(if $(PROBE),--probe '$(PROBE)') $(if $(METHOD),--method $(METHOD)) $(if $(DRY_RUN),--dry-run)
+
+size: $(FIRMWARE)/manifest.json ## flash, RAM and instructions of an inference on BOARD's core; fails over budget
+	$(PY) -m codegen size $(FIRMWARE) --default-budget
 
 # The network in docs/examples is the default one of one `make firmware`, kept so that this page can be repeated anywhere.
 FAULTS := $(BUILD)/faults

@@ -26,10 +26,16 @@ from codegen.host import HostLibrary
 from codegen.instrument_verbs import instrument
 from codegen.misra import misra
 from codegen.pairs_csv import format_pulses, read_pairs
+from codegen.profile_option import profile_option, report_measuring
+from codegen.profiles import Profile
+from codegen.profiles_verb import profiles
 from codegen.size_verb import size
 from codegen.target_verbs import boards, elf, emulate
 from codegen.verify import verify_codes, verify_random, verify_sanitized
+from codegen.widths import SEED, TRIALS, WidthSearch
 from sim.command_line import jobs_option, progress_bar, run
+from sim.counter_rng import SEED_HIGHEST
+from sim.noise import load_preset
 from sim.output_files import write_json, write_text
 
 Input = click.Path(path_type=Path)
@@ -49,13 +55,35 @@ def main() -> None:
 )
 @click.option("--results", type=Input, help="Records of 'codegen cosim': the README states MODEL's accuracy.")
 @click.option("--force", is_flag=True, help="Replace the folder whatever it holds.")
+@profile_option
+@click.option("--noise", help="Of the devices on which 'size' measures  [what MODEL was trained on].")
+@click.option(
+    "--trials", type=click.IntRange(min=1), default=TRIALS, help="Devices on which 'size' measures."
+)
+@click.option("--seed", type=click.IntRange(0, SEED_HIGHEST), default=SEED, help="Of these devices.")
+@jobs_option
 def firmware(
-    model: Path, board_name: str, output: Path, calibration: Path | None, results: Path | None, force: bool
+    model: Path,
+    board_name: str,
+    output: Path,
+    calibration: Path | None,
+    results: Path | None,
+    force: bool,
+    profile: Profile,
+    noise: str | None,
+    trials: int,
+    seed: int,
+    jobs: int | None,
 ) -> None:
     """Quantise MODEL (ONNX) and write a library: C sources, build files, README, examples, integer model."""
-    made = make_firmware(model, load_board(board_name), output, calibration, force, results)
+    search = WidthSearch(load_preset(noise) if noise else None, trials, seed, jobs)
+    made = make_firmware(
+        model, load_board(board_name), output, calibration, force, results, profile, search, report_measuring
+    )
+    bits = ", ".join(map(str, made.model.weight_bits))
     click.echo(
-        f"{output}: {made.model.topology} for board {board_name}, {made.table_bytes} bytes of tables, output "
+        f"{output}: {made.model.topology} for board {board_name}, profile {profile}, weights of {bits} bits, "
+        f"{made.table_bytes} bytes of tables, output "
         f"within {made.report['output_rms_error_of_full_scale']:.1e} rms and "
         f"{made.report['output_max_error_of_full_scale']:.1e} at most of the float network's full scale"
     )
@@ -127,6 +155,7 @@ def fuzz(folder: Path, executions: int, seed: int, jobs: int | None) -> None:
 
 
 main.add_command(size)
+main.add_command(profiles)
 main.add_command(cosim)
 main.add_command(demo)
 main.add_command(boards)

@@ -19,7 +19,9 @@ from codegen.boards import Board
 from codegen.build import host_library
 from codegen.controllers import ControllerBank, ControllerRun, status_counts
 from codegen.firmware import Firmware, load_firmware, make_firmware, predictor_name
+from codegen.profiles import BALANCED, Profile
 from codegen.reference import ReferencePredictor
+from codegen.widths import WidthSearch
 from sim.accuracy import AccuracyRecord, accuracy_record
 from sim.closed_loop import ProgramTrace, Trials, draw_trials, one_shot
 from sim.errors import UserError
@@ -48,6 +50,7 @@ def cosimulate(
     longest_s: float | None = None,
     jobs: int | None = None,
     progress: Callable[[str], None] = lambda name: None,
+    profile: Profile = BALANCED,
 ) -> list[Cosimulation]:
     """Evaluate every network file or firmware folder of `sources` on the same trials.
 
@@ -55,6 +58,7 @@ def cosimulate(
         board: for network files, and the one that firmware folders must have been made for.
         longest_s: longest pulse that any of them may give; None for the timer's.
         calibration: data set for quantising network files, as in `make_firmware`.
+        profile: for network files, as in `make_firmware`; measured on the same noise, on devices of its own.
         progress: called with a source's name when it is done.
 
     Raises:
@@ -74,7 +78,10 @@ def cosimulate(
                 _require_board(firmware, board, source)
             else:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / name
-                firmware = make_firmware(source, board, folder, calibration, force=False)
+                search = WidthSearch(noise, jobs=jobs)
+                firmware = make_firmware(
+                    source, board, folder, calibration, force=False, profile=profile, search=search
+                )
             found.append(_cosimulate_one(name, firmware, trials, longest_s, jobs))
             progress(name)
         return found

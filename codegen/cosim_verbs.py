@@ -11,6 +11,8 @@ from codegen.build import host_library
 from codegen.controllers import ControllerBank
 from codegen.cosim import Cosimulation, as_json, cosimulate
 from codegen.firmware import load_firmware
+from codegen.profile_option import profile_option
+from codegen.profiles import Profile
 from codegen.programming_demo import ITERATIONS, STARTS, run_demo, table, write_demo
 from sim.command_line import jobs_option, progress_bar
 from sim.counter_rng import SEED_HIGHEST
@@ -31,6 +33,7 @@ SEED = click.IntRange(0, SEED_HIGHEST)
 @click.option("--trials", default=10_000, show_default=True, type=click.IntRange(1, 2**24), help="Devices.")
 @click.option("--longest", "longest_s", type=float, help="Longest pulse, s [the timer's].")
 @click.option("--calibration", type=SOURCE, help="Data set for quantising network files [a grid].")
+@profile_option
 @jobs_option
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="JSON file to write.")
 def cosim(
@@ -42,6 +45,7 @@ def cosim(
     trials: int,
     longest_s: float | None,
     calibration: Path | None,
+    profile: Profile,
     jobs: int | None,
     output: Path,
 ) -> None:
@@ -62,6 +66,7 @@ def cosim(
             longest_s=longest_s,
             jobs=jobs,
             progress=lambda name: bar.update(),
+            profile=profile,
         )
     write_json(output, as_json(found))
     click.echo(accuracy_table(found))

@@ -16,6 +16,7 @@ from firmware_templates import PREDICTOR_LINKER_SCRIPT
 from sim.errors import UserError
 
 PREDICTOR_SOURCES = ("ouro_predictor.c", "ouro_dense.c", "ouro_exp2.c", "ouro_network.c")
+_MORE_OF_THE_KERNEL = "ouro_dense_"  # forms of layers that only some networks have
 _COMMON = (
     "-std=c11",
     *WARNINGS,
@@ -75,6 +76,11 @@ def cross_compiler(name: str | None = None, family: Family = CORTEX_M) -> CrossC
     raise UserError(f"no {name or 'cross compiler'} found: {pip}apt install {family.gcc_package} brings GCC")
 
 
+def is_predictor_source(name: str) -> bool:
+    """Whether a C file of a firmware folder belongs to the predictor, which needs no HAL."""
+    return name in PREDICTOR_SOURCES or (name.startswith(_MORE_OF_THE_KERNEL) and name.endswith(".c"))
+
+
 def compile_predictor(folder: Path, core: Core, output: Path, compiler: CrossCompiler) -> None:
     """Link the predictor alone, `ouro_predict` as the entry, code and tables at the start of flash.
 
@@ -84,6 +90,7 @@ def compile_predictor(folder: Path, core: Core, output: Path, compiler: CrossCom
     sources = [folder / "src" / name for name in PREDICTOR_SOURCES]
     if missing := [path for path in sources if not path.is_file()]:
         raise UserError(f"{folder} is not a firmware folder: it has no {missing[0].relative_to(folder)}")
+    sources += sorted((folder / "src").glob(f"{_MORE_OF_THE_KERNEL}*.c"))
     link(compiler, core, sources, [folder / "src"], PREDICTOR_LINKER_SCRIPT, output)
 
 

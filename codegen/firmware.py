@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ from codegen import VERSION
 from codegen.boards import Board, board_from_fields
 from codegen.calibration import dataset_pairs, grid_pairs
 from codegen.folding import fold, voltages_of, window_nS
-from codegen.kernels import kernel_of, padded, table_bytes
+from codegen.kernels import has_narrow_forms, kernel_of, padded, table_bytes
 from codegen.measured_accuracy import measured_accuracy
 from codegen.onnx_import import FloatNetwork, load_network
 from codegen.precision import precision_report
+from codegen.profiles import BALANCED, PROFILES, SIZE, Profile
 from codegen.qmodel import QuantizedModel
 from codegen.quantize import quantize
 from codegen.render import RUNTIME_VERSION, render, templates_sha256
+from codegen.widths import WidthChoice, WidthSearch, choose_widths
 from sim.errors import UserError
 from sim.output_files import whole_directory
 
@@ -34,11 +37,12 @@ class Firmware:
     model: QuantizedModel
     board: Board
     report: dict[str, Any]
+    profile: Profile
 
     @property
     def kernel(self) -> str:
-        """Name of the layer kernel, which the board's core decides."""
-        return kernel_of(self.board.target.cpu)
+        """Name of the layer kernel, which the board's core and the profile decide."""
+        return kernel_of(self.board.target.cpu, self.profile)
 
     @property
     def table_bytes(self) -> int:
@@ -53,6 +57,9 @@ def make_firmware(
     calibration: Path | None,
     force: bool,
     results: Path | None = None,
+    profile: Profile = BALANCED,
+    search: WidthSearch | None = None,
+    progress: Callable[[str], None] = lambda what: None,
 ) -> Firmware:
     """Import, quantise and render `network_path` into `folder`, whole or not at all.
 
@@ -60,6 +67,9 @@ def make_firmware(
         calibration: data set whose pairs the quantiser uses; None for a grid over the trained window.
         force: replace `folder` whatever it holds.
         results: records of `codegen cosim`; the README states the one named like the network file.
+        profile: what it is to be good at.
+        search: on what profile `size` measures the widths of weights [as `WidthSearch` says].
+        progress: called with the widths that are measured next.
 
     Raises:
         UserError: bad input, or `folder` holds something that is not ours to replace.
@@ -77,19 +87,25 @@ def make_firmware(
     pairs = dataset_pairs(calibration, g_min_nS, g_max_nS) if calibration else grid_pairs(g_min_nS, g_max_nS)
     knows = network.metadata.knows_device
     pairs = pairs.with_states() if knows else pairs.with_reductions(voltages_of(network, board))
-    model = quantize(network, board, pairs)
-    _require_room(model, board)
+    choice = None
+    kernel = kernel_of(board.target.cpu, profile)
+    if profile == SIZE and has_narrow_forms(kernel):
+        model, choice = choose_widths(network, board, pairs, search or WidthSearch(), progress)
+    else:
+        model = quantize(network, board, pairs)
+    _require_room(model, board, kernel)
     report = precision_report(fold(network, board), model, pairs)
     accuracy = measured_accuracy(results, predictor_name(network_path), board.name) if results else None
-    files = render(model, board, network.sha256, report, accuracy)
+    files = render(model, board, network.sha256, report, accuracy, profile, choice)
     files[INTEGER_MODEL] = model.to_json()
-    files[MANIFEST] = _manifest(network, model, board, report, files)
+    made = Firmware(folder, model, board, report, profile)
+    files[MANIFEST] = _manifest(network, made, choice, files)
     with whole_directory(folder) as temporary:
         for name, text in files.items():
             path = temporary / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8", newline="\n")
-    return Firmware(folder, model, board, report)
+    return made
 
 
 def load_firmware(folder: Path) -> Firmware:
@@ -109,7 +125,10 @@ def load_firmware(folder: Path) -> Firmware:
         raise UserError(f"{folder}: {INTEGER_MODEL} is missing or unreadable") from None
     model = QuantizedModel.from_json(text, folder / INTEGER_MODEL)
     board = board_from_fields(manifest["board"], folder / MANIFEST)
-    return Firmware(folder, model, board, manifest["quantisation"])
+    profile = manifest.get("profile")
+    if profile not in PROFILES:
+        raise UserError(f"{folder / MANIFEST}: unknown profile '{profile}'; make the folder again")
+    return Firmware(folder, model, board, manifest["quantisation"], profile)
 
 
 def predictor_name(source: Path) -> str:
@@ -133,7 +152,7 @@ def network_sha256(folder: Path) -> str:
 
 
 def _manifest(
-    network: FloatNetwork, model: QuantizedModel, board: Board, report: dict[str, Any], files: dict[str, str]
+    network: FloatNetwork, made: Firmware, choice: WidthChoice | None, files: dict[str, str]
 ) -> str:
     content = {
         "generator": VERSION,
@@ -141,15 +160,18 @@ def _manifest(
         "templates_sha256": templates_sha256(),
         "network": {
             "sha256": network.sha256,
-            "topology": model.topology,
+            "topology": made.model.topology,
             "metadata": json.loads(network.metadata.to_json()),
         },
-        "board_sha256": board.sha256(),
-        "board": json.loads(board.model_dump_json(by_alias=True)),
-        "kernel": kernel_of(board.target.cpu),
-        "table_bytes": table_bytes(model, kernel_of(board.target.cpu)),
-        "stack_bytes": 4 * padded(model.buffer_length, kernel_of(board.target.cpu)),
-        "quantisation": report,
+        "board_sha256": made.board.sha256(),
+        "board": json.loads(made.board.model_dump_json(by_alias=True)),
+        "profile": made.profile,
+        "kernel": made.kernel,
+        "weight_bits": made.model.weight_bits,
+        "width_choice": asdict(choice) if choice else None,
+        "table_bytes": made.table_bytes,
+        "stack_bytes": 4 * padded(made.model.buffer_length, made.kernel),
+        "quantisation": made.report,
         "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()},
     }
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
@@ -216,9 +238,8 @@ def _require_same_voltages(network: FloatNetwork, board: Board) -> None:
             )
 
 
-def _require_room(model: QuantizedModel, board: Board) -> None:
+def _require_room(model: QuantizedModel, board: Board, kernel: str) -> None:
     """The tables must fit the flash, the activations the RAM."""
-    kernel = kernel_of(board.target.cpu)
     needs = (
         ("tables", table_bytes(model, kernel), "flash", board.target.flash_bytes),
         ("activations", 4 * padded(model.buffer_length, kernel), "RAM", board.target.ram_bytes),

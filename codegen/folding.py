@@ -60,6 +60,15 @@ class FoldedNetwork:
             x = np.maximum(sums[-1], 0.0) if layer.relu else sums[-1]
         return sums
 
+    def slopes(self, sums: list[FloatArray], index: int) -> FloatArray:
+        """dy'/ds of every output s of one layer before the ReLU, where `sums` are; (n, rows)."""
+        slopes = np.ones_like(sums[-1])
+        for k in range(len(self.layers) - 1, index, -1):
+            slopes = slopes @ self.layers[k].weights
+            if self.layers[k - 1].relu:
+                slopes = slopes * (sums[k - 1] > 0)
+        return slopes
+
     def output(self, values: Sequence[Int64Array]) -> FloatArray:
         """y', (n,)."""
         return self.sums(values)[-1][:, 0]

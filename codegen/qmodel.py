@@ -28,6 +28,12 @@ Int16 = Annotated[int, Field(ge=-INT16_MAX, le=INT16_MAX)]
 Int32 = Annotated[int, Field(ge=-INT32_MAX, le=INT32_MAX)]
 FractionBits = Annotated[int, Field(ge=-200, le=200)]
 Ticks = Annotated[int, Field(ge=1, le=INT32_MAX)]
+WeightBits = Literal[8, 12, 16]
+
+
+def largest_weight(weight_bits: int) -> int:
+    """Largest magnitude of a weight of that many bits."""
+    return int(2 ** (weight_bits - 1)) - 1
 
 
 class InputStage(StrictModel):
@@ -58,10 +64,12 @@ class InputStage(StrictModel):
 class QuantizedLayer(StrictModel):
     """`y = sat16(rshift_round(bias + weights @ x, shift))`, at least 0 with ReLU.
 
-    Row r's accumulator counts in 2**-accumulator_bits[r], its output in 2**-output_bits[r] of the float
-    network's numbers; the shift is the difference. The output layer keeps its accumulator: no output_bits.
+    Weights are signed integers of `weight_bits` bits, the most negative one left out. Row r's accumulator counts in
+    2**-accumulator_bits[r], its output in 2**-output_bits[r] of the float network's numbers; the shift is the
+    difference. The output layer keeps its accumulator: no output_bits.
     """
 
+    weight_bits: WeightBits = 16
     weights: tuple[tuple[Int16, ...], ...]
     bias: tuple[Int32, ...]
     relu: bool
@@ -73,6 +81,8 @@ class QuantizedLayer(StrictModel):
         rows = len(self.weights)
         if rows == 0 or not self.weights[0] or len({len(row) for row in self.weights}) != 1:
             raise ValueError("weights must be a matrix")
+        if max(abs(weight) for row in self.weights for weight in row) > largest_weight(self.weight_bits):
+            raise ValueError(f"weights must fit {self.weight_bits} bits")
         per_row = (self.bias, self.accumulator_bits, self.output_bits or self.bias)
         if any(len(values) != rows for values in per_row):
             raise ValueError("bias and fraction bits need one entry per row of the weights")
@@ -210,6 +220,8 @@ class QuantizedModel(StrictModel):
             raise ValueError("exactly the last layer must keep its accumulator")
         if self.layers[-1].relu:
             raise ValueError("the output layer must not have a ReLU")
+        if self.layers[-1].weight_bits != 16:
+            raise ValueError("the output layer's weights must have 16 bits")
         self.accumulators  # noqa: B018 - raises where an accumulator can overflow
         return self
 
@@ -236,6 +248,11 @@ class QuantizedModel(StrictModel):
     def topology(self) -> str:
         """Layer widths, such as 2-32-64-32-1."""
         return "-".join(str(n) for n in [self.layers[0].columns, *(layer.rows for layer in self.layers)])
+
+    @property
+    def weight_bits(self) -> tuple[WeightBits, ...]:
+        """Width of every layer's weights."""
+        return tuple(layer.weight_bits for layer in self.layers)
 
     @property
     def buffer_length(self) -> int:

@@ -1,7 +1,8 @@
 """From a float network to the integer model: scales, rounding, and the search for the best number of bits.
 
-Weights and activations are int16, accumulators int32. Every row of weights has its own power-of-two scale, as
-large as int16 and the accumulator's proof allow; every activation has its own too, from its largest value on
+Activations are int16, accumulators int32, weights of the width each layer is given: 16 bits, rounded to nearest, or
+fewer, rounded together (`nearest_plane`). Every row of weights has its own power-of-two scale, as
+large as its width and the accumulator's proof allow; every activation has its own too, from its largest value on
 the calibration pairs. Sums of 16 x 16-bit products need more than 32 bits, so that bits of activations are
 traded against bits of weights: the search gives away up to `MAX_DROP` bits of a layer's activations where that
 lowers the error of the network's output.
@@ -9,6 +10,7 @@ lowers the error of the network's output.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,9 +27,18 @@ from codegen.folding import (
     voltages_of,
     window_nS,
 )
+from codegen.nearest_plane import NearestPlane
 from codegen.onnx_import import FloatArray, FloatLayer, FloatNetwork
 from codegen.proof import Interval, accumulator_bounds, fits_accumulator, output_interval
-from codegen.qmodel import INPUT_FRACTION_BITS, QuantizedLayer, QuantizedModel, ReferenceModel, Voltages
+from codegen.qmodel import (
+    INPUT_FRACTION_BITS,
+    QuantizedLayer,
+    QuantizedModel,
+    ReferenceModel,
+    Voltages,
+    WeightBits,
+    largest_weight,
+)
 from codegen.reference import ExactLayer, quantise_inputs
 from sim.errors import UserError
 
@@ -38,15 +49,24 @@ MAX_SHIFT = 30
 SEARCH_PAIRS = 2048
 
 
-def quantize(network: FloatNetwork, board: Board, pairs: CalibrationPairs) -> QuantizedModel:
+def quantize(
+    network: FloatNetwork,
+    board: Board,
+    pairs: CalibrationPairs,
+    weight_bits: Sequence[WeightBits] | None = None,
+) -> QuantizedModel:
     """The integer model of `network` for `board`.
+
+    Args:
+        weight_bits: width of every layer's weights, 16 in the output layer; None for 16 everywhere.
 
     Raises:
         UserError: the network or its scaling cannot be represented, or does not suit the board.
     """
     voltages = voltages_of(network, board)
     _check_pulse_widths(network, board, pairs)
-    quantiser = _Quantiser.prepare(network, board, voltages, pairs)
+    widths: Sequence[WeightBits] = weight_bits or [16] * len(network.layers)
+    quantiser = _Quantiser.prepare(network, board, voltages, pairs, widths)
     drops = [0] * (len(network.layers) - 1)
     best = quantiser.attempt(drops)
     for index in range(len(drops)):
@@ -76,10 +96,16 @@ class _Quantiser:
     largest: list[FloatArray]  # magnitude of each layer's activations on all pairs, (rows,) each
     x: FloatArray  # integer inputs of every n-th pair, for the search
     sums: list[FloatArray]  # each layer's outputs before the ReLU, on the same pairs
+    weight_bits: Sequence[WeightBits]  # of each layer
 
     @classmethod
     def prepare(
-        cls, network: FloatNetwork, board: Board, voltages: Voltages, pairs: CalibrationPairs
+        cls,
+        network: FloatNetwork,
+        board: Board,
+        voltages: Voltages,
+        pairs: CalibrationPairs,
+        weight_bits: Sequence[WeightBits],
     ) -> _Quantiser:
         folded = fold(network, board)
         sums = folded.sums(pairs.values)
@@ -89,7 +115,7 @@ class _Quantiser:
         ]
         step = -(-len(pairs.g_start_nS) // SEARCH_PAIRS)
         x = quantise_inputs(folded.inputs, [values[::step] for values in pairs.values])
-        return cls(network, board, voltages, folded, largest, x, [y[::step] for y in sums])
+        return cls(network, board, voltages, folded, largest, x, [y[::step] for y in sums], weight_bits)
 
     def attempt(self, drops: list[int]) -> _Attempt:
         """Quantise layer by layer, `drops[i]` bits given away by hidden layer i's activations, and measure."""
@@ -103,16 +129,28 @@ class _Quantiser:
         for index, (layer, sums) in enumerate(zip(self.folded.layers, self.sums, strict=True)):
             hidden = index < len(drops)
             wanted_bits = _output_bits(self.largest[index]) - drops[index] if hidden else None
-            scales = _Scales(interval, x_bits, wanted_bits)
-            rough = _quantise_layer(layer, scales)
+            scales = _Scales(self.weight_bits[index], interval, x_bits, wanted_bits)
+            rounding = self._rounding(index, x_bits, x)
+            rough = _quantise_layer(layer, scales, rounding)
             corrected = FloatLayer(layer.weights, layer.bias + _drift(rough, x, sums, layer.relu), layer.relu)
-            layers.append(_quantise_layer(corrected, scales))
+            layers.append(_quantise_layer(corrected, scales, rounding))
             arrays = layers[-1].arrays()
             x = ExactLayer(arrays)(x)
             if hidden:
                 interval, x_bits = output_interval(arrays, interval), np.array(layers[-1].output_bits)
         error = np.ldexp(x[:, 0], -layers[-1].accumulator_bits[0]) - self.sums[-1][:, 0]
         return _Attempt(drops, self._model(tuple(layers)), float(np.sqrt(np.mean(error**2))))
+
+    def _rounding(self, index: int, x_bits: Int64Array, x: FloatArray) -> _Rounding:
+        """How a layer's weights become integers, given its integer inputs on the pairs of the search."""
+        weights = np.ldexp(self.folded.layers[index].weights, -x_bits)  # per integer step of the input
+        if self.weight_bits[index] == 16:
+            return _Rounding(
+                weights, lambda bits, _: np.rint(np.ldexp(weights, bits[:, None])).astype(np.int64)
+            )
+        importance = self.folded.slopes(self.sums, index) ** 2
+        plane = NearestPlane.of(weights, x, self.sums[index], importance)
+        return _Rounding(plane.weights, plane.rounded)
 
     def _model(self, layers: tuple[QuantizedLayer, ...]) -> QuantizedModel:
         g_min_nS, g_max_nS = window_nS(self.network)
@@ -148,9 +186,18 @@ def _drift(layer: QuantizedLayer, x: FloatArray, sums: FloatArray, relu: bool) -
 
 
 @dataclass(frozen=True, eq=False)
+class _Rounding:
+    """Weights to aim at, (rows, columns), and what rounds them: fraction bits of each row, largest magnitude."""
+
+    weights: FloatArray
+    rounded: Callable[[Int64Array, int], Int64Array]
+
+
+@dataclass(frozen=True, eq=False)
 class _Scales:
     """What a layer's scales depend on besides its weights."""
 
+    weight_bits: WeightBits
     x: Interval  # of its integer inputs
     x_bits: Int64Array  # their fraction bits, (columns,)
     wanted_bits: Int64Array | None  # fraction bits of its outputs, (rows,); None for the output layer
@@ -165,27 +212,27 @@ def _output_bits(largest: FloatArray) -> Int64Array:
     return bits
 
 
-def _quantise_layer(layer: FloatLayer, scales: _Scales) -> QuantizedLayer:
-    """Give every row the largest scale that int16 weights and a proven int32 accumulator allow."""
-    wanted_bits = scales.wanted_bits
-    scaled = np.ldexp(layer.weights, -scales.x_bits)  # per integer step of the input
+def _quantise_layer(layer: FloatLayer, scales: _Scales, rounding: _Rounding) -> QuantizedLayer:
+    """Give every row the largest scale that its weights' width and a proven int32 accumulator allow."""
+    wanted_bits, largest = scales.wanted_bits, largest_weight(scales.weight_bits)
     with np.errstate(divide="ignore"):
-        acc_bits = np.floor(np.log2(INT16_MAX / np.abs(scaled).max(axis=1)))
+        acc_bits = np.floor(np.log2(largest / np.abs(rounding.weights).max(axis=1)))
         acc_bits = np.minimum(acc_bits, np.floor(np.log2(INT32_MAX / np.abs(layer.bias))))
     ceiling = np.full(len(acc_bits), 60) if wanted_bits is None else wanted_bits + MAX_SHIFT
     acc_bits = np.minimum(acc_bits, ceiling).astype(np.int64)
     while True:
-        weights = np.rint(np.ldexp(scaled, acc_bits[:, None])).astype(np.int64)
+        weights = rounding.rounded(acc_bits, largest)
         bias = np.rint(np.ldexp(layer.bias, acc_bits)).astype(np.int64)
         # Where even a shift of 1 is too much, the output gets coarser instead.
         output_bits = None if wanted_bits is None else np.minimum(wanted_bits, acc_bits - 1)
         shift = None if output_bits is None else acc_bits - output_bits
         fits = fits_accumulator(accumulator_bounds(weights, bias, scales.x), shift)
-        fits &= np.abs(weights).max(axis=1) <= INT16_MAX
+        fits &= np.abs(weights).max(axis=1) <= largest
         if fits.all():
             break
         acc_bits = acc_bits - ~fits
     return QuantizedLayer(
+        weight_bits=scales.weight_bits,
         weights=tuple(tuple(row) for row in weights.tolist()),
         bias=tuple(bias.tolist()),
         relu=layer.relu,

@@ -15,23 +15,13 @@ import jinja2
 
 from codegen import VERSION
 from codegen.boards import Board
-from codegen.cross import PREDICTOR_SOURCES
-from codegen.kernels import (
-    AVR,
-    ROWS_AT_ONCE,
-    Arrays,
-    arrays,
-    kernel_of,
-    padded,
-    padded_columns,
-    padded_rows,
-    signed_inputs,
-    streams,
-    table_bytes,
-)
+from codegen.cross import is_predictor_source
+from codegen.kernels import AVR, LayerTable, kernel_files, kernel_of, layer_tables, padded, table_bytes
 from codegen.measured_accuracy import accuracy_rows
+from codegen.profiles import BALANCED, Profile
 from codegen.proof import Interval
 from codegen.qmodel import QuantizedLayer, QuantizedModel
+from codegen.widths import WidthChoice
 from firmware_templates import GENERATED, KERNELS, PROJECT, STATIC
 from sim.accuracy import AccuracyRecord
 
@@ -54,22 +44,15 @@ class _Table:
     weight_lines: list[list[str]]
     bias_lines: list[str]
     shift_lines: list[str]
+    weight_bits: int
     stream_lines: list[list[str]]
+    form: str | None
     padded_rows: int
     padded_columns: int
-    form: str
+    rows_at_once: int
 
     @classmethod
-    def of(
-        cls,
-        layer: QuantizedLayer,
-        bounds: Interval,
-        stream: list[list[int]],
-        arrays: Arrays,
-        padded_rows: int,
-        padded_columns: int,
-        signed_inputs: bool,
-    ) -> _Table:
+    def of(cls, layer: QuantizedLayer, bounds: Interval, table: LayerTable) -> _Table:
         return cls(
             rows=layer.rows,
             columns=layer.columns,
@@ -78,13 +61,15 @@ class _Table:
             weight_max=max(map(max, layer.weights)),
             acc_min=int(bounds.lowest.min()),
             acc_max=int(bounds.highest.max()),
-            weight_lines=[_lines(weights) for weights in arrays.weights],
-            bias_lines=_lines(arrays.bias),
-            shift_lines=_lines(arrays.shift),
-            stream_lines=[_words(words) for words in stream],
-            padded_rows=padded_rows,
-            padded_columns=padded_columns,
-            form=f"{'signed' if signed_inputs else 'relu'}_to_{'relu' if layer.relu else 'signed'}",
+            weight_lines=[_lines(weights) for weights in table.weights],
+            bias_lines=_lines(table.bias),
+            shift_lines=_lines(table.shift),
+            weight_bits=layer.weight_bits,
+            stream_lines=[_words(words) for words in table.stream],
+            form=table.form,
+            padded_rows=table.rows,
+            padded_columns=table.columns,
+            rows_at_once=table.rows_at_once,
         )
 
 
@@ -94,12 +79,16 @@ def render(
     model_sha256: str,
     report: Mapping[str, Any],
     accuracy: AccuracyRecord | None = None,
+    profile: Profile = BALANCED,
+    choice: WidthChoice | None = None,
 ) -> dict[str, str]:
     """Every file of the firmware that comes from a template, `{path in the folder: text}`, sorted by path.
 
     Args:
         report: the quantiser's, as `precision_report` gives it.
         accuracy: what co-simulation measured; None when it has not.
+        profile: decides the kernel, with the board's core.
+        choice: how the widths of the weights were chosen; None where they were not.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([GENERATED, PROJECT]),
@@ -108,17 +97,20 @@ def render(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    kernel = kernel_of(board.target.cpu)
-    outputs = _outputs(kernel)
+    kernel = kernel_of(board.target.cpu, profile)
+    outputs = _outputs(model, kernel)
+    tables = layer_tables(model, kernel)
     context = {
         "model": model,
         "kernel": kernel,
         "flash": "OURO_FLASH " if kernel == AVR else "",
+        "profile": profile,
+        "choice": choice,
+        "choice_rows": _choice_rows(choice),
         "table_bytes": table_bytes(model, kernel),
         "buffer_length": padded(model.buffer_length, kernel),
-        "input_length": padded_columns(model, kernel)[0],
-        "rows_at_once": ROWS_AT_ONCE[kernel],
-        "tables": _tables(model, kernel),
+        "input_length": tables[0].columns,
+        "tables": [_Table.of(*each) for each in zip(model.layers, model.accumulators, tables, strict=True)],
         "reference_lines": _lines,
         "board": board,
         "report": report,
@@ -139,18 +131,14 @@ def render(
     return dict(sorted(files.items()))
 
 
-def _tables(model: QuantizedModel, kernel: str) -> list[_Table]:
+def _choice_rows(choice: WidthChoice | None) -> list[tuple[str, str, list[str]]]:
+    """Limit of RPD, the float network's share, difference and ends of its interval in percentage points, as text."""
+    if choice is None:
+        return []
+    found = choice.measured
     return [
-        _Table.of(layer, bounds, stream, array, padded_rows(layer, kernel), columns, signed)
-        for layer, bounds, stream, array, columns, signed in zip(
-            model.layers,
-            model.accumulators,
-            streams(model, kernel),
-            arrays(model, kernel),
-            padded_columns(model, kernel),
-            signed_inputs(model),
-            strict=True,
-        )
+        (f"{limit:.0%}", f"{share:.2%}", [f"{100 * value:+.3f}" for value in (each.difference, *each.ci95)])
+        for limit, share, each in zip(found.limits, found.float_shares, found.differences, strict=True)
     ]
 
 
@@ -164,10 +152,10 @@ def templates_sha256() -> str:
     return digest.hexdigest()
 
 
-def _outputs(kernel: str) -> dict[str, Path]:
+def _outputs(model: QuantizedModel, kernel: str) -> dict[str, Path]:
     """What each file of the folder is made of; templates named `_*` are parts of others."""
     templates = [path for path in GENERATED.glob("*.j2") if not path.name.startswith("_")]
-    sources = [*STATIC.glob("*.[ch]"), *(KERNELS / kernel).glob("*.[ch]"), *templates]
+    sources = [*STATIC.glob("*.[ch]"), *kernel_files(model, kernel), *templates]
     return {
         **{f"{SOURCE_FOLDER}/{path.name.removesuffix('.j2')}": path for path in sources},
         **{path.relative_to(PROJECT).as_posix().removesuffix(".j2"): path for path in _project()},
@@ -182,7 +170,7 @@ def _project() -> list[Path]:
 def _sources(targets: Iterable[str]) -> dict[str, list[str]]:
     """The C files, sorted: those of the predictor, and those that need the HAL of a board."""
     paths = sorted(path for path in targets if path.startswith(f"{SOURCE_FOLDER}/") and path.endswith(".c"))
-    predictor = [f"{SOURCE_FOLDER}/{name}" for name in sorted(PREDICTOR_SOURCES)]
+    predictor = [path for path in paths if is_predictor_source(path.rpartition("/")[2])]
     return {"predictor": predictor, "controller": [path for path in paths if path not in predictor]}
 
 

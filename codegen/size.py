@@ -19,7 +19,6 @@ from codegen.cores import Core
 from codegen.cross import compile_predictor, cross_compiler
 from codegen.firmware import load_firmware
 from codegen.fixed import INT32_MAX, INT32_MIN, Int64Array
-from codegen.kernels import kernel_of
 from codegen.qmodel import QuantizedModel
 from codegen.reference import ReferencePredictor
 from sim.errors import UserError
@@ -40,6 +39,7 @@ class Size:
     """
 
     core: str
+    profile: str
     kernel: str
     compiler: str
     flash_bytes: int
@@ -80,7 +80,8 @@ def measure(folder: Path, core: Core, compiler_name: str | None = None, elf: Pat
     worst = max(costs, key=lambda cost: cost.instructions)
     return Size(
         core=core.name,
-        kernel=kernel_of(firmware.board.target.cpu),
+        profile=firmware.profile,
+        kernel=firmware.kernel,
         compiler=compiler.version() if compiler else "as linked",
         flash_bytes=image.flash_bytes,
         network_flash_bytes=image.flash_bytes - image.other_flash_bytes,
@@ -131,6 +132,8 @@ def sample(model: QuantizedModel, count: int, seed: int) -> tuple[Int64Array, In
 def require_within(size: Size, budgets: Path) -> None:
     """Check figures against a budget file: a TOML table per core, with upper limits named as the figures.
 
+    Tables by core may lie in a table of their own for a profile.
+
     Raises:
         UserError: the file is unusable, has no budget for the core, or a figure is over it.
     """
@@ -140,14 +143,19 @@ def require_within(size: Size, budgets: Path) -> None:
         raise UserError(f"cannot read {budgets}: {error.strerror}") from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{budgets}: not a TOML file: {error}") from None
-    limits = stated.get(size.core)
+    of_profile = stated.get(size.profile, stated)
+    limits = of_profile.get(size.core)
     if not isinstance(limits, dict):
-        raise UserError(f"{budgets}: no budget for core '{size.core}'; it has {', '.join(stated) or 'none'}")
+        raise UserError(
+            f"{budgets}: no budget for core '{size.core}' and profile '{size.profile}'; "
+            f"it has {', '.join(of_profile) or 'none'}"
+        )
     figures = size.as_json() | {"ram_and_stack_bytes": size.ram_bytes + size.stack_bytes}
     for name, limit in limits.items():
         if not isinstance(figures.get(name), int) or not isinstance(limit, int):
             raise UserError(f"{budgets}: {size.core}.{name} is no figure with a whole number as its limit")
         if figures[name] > limit:
             raise UserError(
-                f"over budget on {size.core}: {name} = {figures[name]}, limit {limit} ({budgets})"
+                f"over budget on {size.core}: {name} = {figures[name]}, limit {limit} for profile {size.profile} "
+                f"({budgets})"
             )

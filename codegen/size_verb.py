@@ -93,12 +93,12 @@ def _firmware_of(elf: Path) -> Path:
 
 def _table(found: list[Size]) -> str:
     titles = ("flash", "network", "tables", "RAM", "stack", "instr", "cycles")
-    lines = [f"{'core':15}{'kernel':10}" + "".join(f"{title:>9}" for title in titles)]
+    lines = [f"{'core':15}{'profile':10}{'kernel':10}" + "".join(f"{title:>9}" for title in titles)]
     for s in found:
         figures = (
             s.flash_bytes, s.network_flash_bytes, s.table_bytes, s.ram_bytes, s.stack_bytes, s.instructions, s.cycles,
         )  # fmt: skip
-        lines.append(f"{s.core:15}{s.kernel:10}" + "".join(f"{figure:9}" for figure in figures))
+        lines.append(f"{s.core:15}{s.profile:10}{s.kernel:10}" + "".join(f"{figure:9}" for figure in figures))
     first = found[0]
     return "\n".join(
         [

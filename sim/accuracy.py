@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 from sim import jart_fit
 from sim.closed_loop import ProgramTrace, Trials
 from sim.units import Floats, nS_to_S
+
+Bools = npt.NDArray[np.bool_]
 
 CONFIDENCE = 0.95
 BOOTSTRAP_RESAMPLES = 1000
@@ -50,6 +53,25 @@ def relative_difference(trace: ProgramTrace) -> Floats:
     """RPD of each device at the end of a run, (n,)."""
     g_target_S = nS_to_S(trace.g_target_nS)
     return np.asarray(np.abs(trace.g_end_S - g_target_S) / g_target_S)
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """How much more often one predictor hits than another on the same trials, and its 95 % interval (low, high)."""
+
+    difference: float
+    ci95: tuple[float, float]
+
+
+def paired_difference(hits: Bools, other_hits: Bools) -> PairedDifference:
+    """Difference of two success rates, `hits` minus `other_hits`, (n,) each, trial by trial the same devices and noise.
+
+    The interval is the normal one of the paired differences.
+    """
+    each = hits.astype(np.float64) - other_hits
+    half = float(stats.norm.ppf(0.5 * (1 + CONFIDENCE))) * float(each.std()) / np.sqrt(len(each))
+    mean = float(each.mean())
+    return PairedDifference(mean, (mean - half, mean + half))
 
 
 def accuracy_record(
@@ -95,7 +117,7 @@ def accuracy_record(
     )
 
 
-def _fraction(hits: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> tuple[float, tuple[float, float]]:
+def _fraction(hits: Bools) -> tuple[float, tuple[float, float]]:
     k, n = int(hits.sum()), len(hits)
     ci = stats.binomtest(k, n).proportion_ci(CONFIDENCE, method="wilson")
     return k / n, (float(ci.low), float(ci.high))

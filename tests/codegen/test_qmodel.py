@@ -43,6 +43,8 @@ def test_describes_itself(model):
         (["schema"], 2, "schema"),
         (["layers", 0, "weights", 0, 0], 32768, "weights"),
         (["layers", 0, "weights", 0, 0], 1.0, "weights"),
+        (["layers", 0, "weight_bits"], 8, "must fit 8 bits"),
+        (["layers", 0, "weight_bits"], 10, "weight_bits"),
         (["layers", 0, "weights", 0], [1], "must be a matrix"),
         (["layers", 0, "bias"], [1], "one entry per row"),
         (["layers", 1, "bias", 0], 2**31 - 1, "layer 2, row 0: the accumulator can overflow"),

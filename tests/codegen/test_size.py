@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,19 @@ from codegen.cores import CORES
 from codegen.cross import compile_predictor, find_cross_compilers
 from codegen.firmware import load_firmware, make_firmware
 from codegen.host import HostLibrary
-from codegen.kernels import ARMV7EM, AVR, PORTABLE, RV32IM, THUMB, arrays, kernel_of, padded_columns, streams
+from codegen.kernels import (
+    ARMV7EM,
+    AVR,
+    PACKED,
+    PORTABLE,
+    RV32IM,
+    THUMB,
+    THUMB32,
+    has_narrow_forms,
+    kernel_of,
+    layer_tables,
+)
+from codegen.profiles import BALANCED, SIZE, SPEED, Profile
 from codegen.qmodel import QuantizedModel
 from codegen.reference import ReferencePredictor
 from codegen.render import render
@@ -86,23 +100,44 @@ def test_kernels_of_cores_take_any_shape(
     run(emulator, load_firmware(folder).model, count=50)
 
 
-def saturating(model: QuantizedModel, relu: tuple[bool, bool], seed: int) -> QuantizedModel:
+def narrowed(model: QuantizedModel, bits: int, seed: int) -> QuantizedModel:
+    """The same model with random hidden weights of a width, its ends among them."""
+    rng = np.random.default_rng(seed)
+    fields = json.loads(model.to_json())
+    largest = 2 ** (bits - 1) - 1
+    for layer in fields["layers"][:-1]:
+        layer["weight_bits"] = bits
+        if bits < 16:
+            weights = rng.integers(-largest, largest + 1, np.shape(layer["weights"]))
+            weights.flat[:2] = -largest, largest
+            layer["weights"] = weights.tolist()
+            layer["bias"] = [value >> 4 for value in layer["bias"]]
+    return QuantizedModel.from_json(json.dumps(fields))
+
+
+def saturating(
+    model: QuantizedModel, relu: tuple[bool, bool], bits: tuple[int, int], seed: int
+) -> QuantizedModel:
     """A model of the same shape whose hidden activations saturate at both ends, whose weights reach theirs."""
     rng = np.random.default_rng(seed)
     fields = json.loads(model.to_json())
-    for layer, positive in zip(fields["layers"][:-1], relu, strict=True):
+    for layer, positive, width in zip(fields["layers"][:-1], relu, bits, strict=True):
         rows, columns = len(layer["weights"]), len(layer["weights"][0])
-        largest = min(32767, 55_000 // columns)
+        end = 2 ** (width - 1) - 1
+        largest = min(end, 55_000 // columns)
         weights = rng.integers(-largest, largest + 1, (rows, columns))
         weights[rng.random((rows, columns)) < 0.1] = 0
-        if columns > 2:  # 32767 in a row whose other weights are small, so that the accumulator fits
+        if columns > 2:  # an end in a row whose other weights are small, so that the accumulator fits
             for row in range(0, rows, 3):
                 weights[row] //= 4
-                weights[row, rng.integers(columns)] = rng.choice([-32767, 32767])
+                weights[row, rng.integers(columns)] = rng.choice([-end, end])
+        layer["weight_bits"] = width
         layer["weights"] = weights.tolist()
-        layer["bias"] = rng.integers(-(2**27), 2**27, rows).tolist()
-        layer["accumulator_bits"] = rng.integers(8, 19, rows).tolist()
+        layer["bias"] = rng.integers(-(2 ** (width + 11)), 2 ** (width + 11), rows).tolist()
+        layer["accumulator_bits"] = rng.integers(width - 8, width + 3, rows).tolist()
         layer["output_bits"] = [0] * rows
+        if width == 8:
+            layer["accumulator_bits"] = rng.integers(1, 7, rows).tolist()
         layer["relu"] = positive
     output = fields["layers"][-1]
     largest = 60_000 // len(output["weights"][0])
@@ -112,23 +147,41 @@ def saturating(model: QuantizedModel, relu: tuple[bool, bool], seed: int) -> Qua
     return QuantizedModel.from_json(json.dumps(fields))
 
 
+def rendered(
+    networks, folder: Path, board: Board, change: Callable[[QuantizedModel], QuantizedModel], profile: Profile
+) -> Path:
+    """The firmware of a changed model."""
+    folder = firmware(networks, folder, "wide", board, "linear_s")
+    made = load_firmware(folder)
+    model = change(made.model)
+    for path in (folder / "src").glob("ouro_dense*"):
+        path.unlink()
+    for name, text in render(model, board, "0" * 64, made.report, profile=profile).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    (folder / "quantized_model.json").write_text(model.to_json(), encoding="utf-8")
+    return folder
+
+
+RELUS = [(True, True), (True, False), (False, True), (False, False)]  # of the first and the second layer
+SATURATING = [
+    *((core, relu, (16, 16), BALANCED) for core in CODED for relu in RELUS),
+    *((core, relu, (8, 8), SIZE) for core in CODED[:3] for relu in RELUS[1:3]),
+    *((core, (True, False), (12, 12), SIZE) for core in CODED[:3]),
+    *((core, relu, (16, 16), SPEED) for core in CODED[:2] for relu in RELUS[1:3]),
+]
+
+
 @pytest.mark.skipif(not COMPILERS, reason="no cross compiler")
-@pytest.mark.parametrize("core", CODED)
-@pytest.mark.parametrize(
-    "relu",
-    [(True, True), (True, False), (False, True), (False, False)],
-    ids=["relu_to_relu", "relu_to_signed", "signed_to_relu", "signed_to_signed"],
-)
-def test_kernels_of_cores_saturate(networks, relu: tuple[bool, bool], core: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("core", "relu", "bits", "profile"), SATURATING)
+def test_kernels_of_cores_saturate(
+    networks, core: str, relu: tuple[bool, bool], bits: tuple[int, int], profile: Profile, tmp_path: Path
+) -> None:
     """Both ends of int16, with and without a ReLU before and after; the plain C of the same tables too."""
     board = with_core(core)
     board = board.model_copy(update={"timer": board.timer.model_copy(update={"max_ticks": 2**31 - 1})})
-    folder = firmware(networks, tmp_path, "wide", board, "linear_s")
-    made = load_firmware(folder)
-    model = saturating(made.model, relu, seed=4)
-    for name, text in render(model, board, "0" * 64, made.report).items():
-        (folder / name).write_text(text, encoding="utf-8")
-    (folder / "quantized_model.json").write_text(model.to_json(), encoding="utf-8")
+    folder = rendered(networks, tmp_path, board, lambda made: saturating(made, relu, bits, seed=4), profile)
+    model = load_firmware(folder).model
+    assert model.weight_bits == (*bits, 16)
 
     start, target = sample(model, 50, 1)
     hidden = ReferencePredictor(model).activations([start[-50:], (target - start)[-50:]])[:-1]
@@ -137,9 +190,30 @@ def test_kernels_of_cores_saturate(networks, relu: tuple[bool, bool], core: str,
     assert len(np.unique(ReferencePredictor(model).predict_batch(start, target).ticks)) > 40
     if core in ("cortex-m3", "rv32imc") and relu[0] != relu[1]:  # both ends, in plain C for this machine
         assert verify_sanitized(HostLibrary(folder), 10_000, seed=1) == 10_000
-    for compiler_found in find_cross_compilers(CORES[core].family):
+    for compiler_found in find_cross_compilers(CORES[core].family)[: None if profile == BALANCED else 1]:
         compile_predictor(folder, CORES[core], tmp_path / "p.elf", compiler_found)
         run(CoreEmulator(read_image(tmp_path / "p.elf"), CORES[core]), model, count=50)
+
+
+@pytest.mark.parametrize(
+    ("core", "bits", "profile"),
+    [
+        ("cortex-m4", (8, 8), SIZE),
+        ("cortex-m33", (16, 12), SIZE),
+        ("cortex-m33", (12, 8), SIZE),
+        ("cortex-m3", (16, 16), SPEED),
+    ],
+)
+def test_other_targets_read_the_same_tables(
+    networks, core: str, bits: tuple[int, int], profile: Profile, tmp_path: Path
+) -> None:
+    """The plain C of every layout, ends of the weights among them, under sanitizers."""
+    board = with_core(core)
+    board = board.model_copy(update={"timer": board.timer.model_copy(update={"max_ticks": 2**31 - 1})})
+    folder = rendered(
+        networks, tmp_path, board, lambda made: saturating(made, (False, True), bits, seed=6), profile
+    )
+    assert verify_sanitized(HostLibrary(folder), 10_000, seed=1) == 10_000
 
 
 def test_wrong_machine_code_is_caught(paper: Path, tmp_path: Path) -> None:
@@ -206,31 +280,61 @@ def test_a_risc_v_count_is_that_of_the_instructions(tmp_path: Path) -> None:
     assert (cost.multiplications, cost.stack_bytes) == (2, 32)
 
 
-def test_streams_and_arrays_hold_the_layers(networks, tmp_path: Path) -> None:
+def test_arrays_hold_the_layers(networks, tmp_path: Path) -> None:
     model = load_firmware(firmware(networks, tmp_path, "odd", load_board("generic"))).model
-    for layer, columns, array in zip(
-        model.layers, padded_columns(model, RV32IM), arrays(model, RV32IM), strict=True
-    ):
-        rows = np.zeros((len(array.bias), columns), dtype=np.int64)
+    for layer, table in zip(model.layers, layer_tables(model, RV32IM), strict=True):
+        rows = np.zeros((len(table.bias), table.columns), dtype=np.int64)
         rows[: layer.rows, : layer.columns] = layer.weights
         blocks = [rows[k : k + 8].T.ravel().tolist() for k in range(0, len(rows), 8)]
-        assert array.weights == blocks and len(array.shift) in (0, len(rows))
-        assert array.bias[: layer.rows] == list(layer.rounding_bias)
-    for kernel, at_once, block in ((ARMV7EM, 2, 8), (THUMB, 4, 1)):
-        for layer, columns, stream in zip(
-            model.layers, padded_columns(model, kernel), streams(model, kernel), strict=True
-        ):
-            if kernel == THUMB and not layer.shift:  # the output layer: one row, as it is
-                at_once, offset = 1, 0
+        assert table.weights == blocks and len(table.shift) in (0, len(rows))
+        assert table.bias[: layer.rows] == list(layer.rounding_bias)
+
+
+def fields_of(words: list[int], bits: int) -> np.ndarray:
+    """The fields of that many bits of some words, lowest first, as signed numbers."""
+    values = np.array([word >> place & ((1 << bits) - 1) for word in words for place in range(0, 32, bits)])
+    return np.where(values >> (bits - 1), values - (1 << bits), values)
+
+
+def twelve_bits(words: list[int]) -> list[int]:
+    """Weights of a row of 12 bits, as ouro_dense_w12.c describes them."""
+    weights: list[int] = []
+    for k in range(0, len(words), 3):
+        halves = [word >> place & 0xFFFF for word in words[k : k + 3] for place in (0, 16)]
+        eight = [half >> 4 for half in halves]
+        for three in (halves[0::2], halves[1::2]):
+            eight.append(int("".join(f"{half & 0xF:x}" for half in three), 16))
+        weights += [value - 0x1000 if value >> 11 else value for value in eight]
+    return weights
+
+
+@pytest.mark.parametrize(("kernel", "bits"), [*product([ARMV7EM, THUMB, PACKED], [16, 12, 8]), (THUMB32, 16)])
+def test_the_streams_hold_the_layers(networks, kernel: str, bits: int, tmp_path: Path) -> None:
+    model = narrowed(load_firmware(firmware(networks, tmp_path, "odd", load_board("generic"))).model, bits, 5)
+    for layer, table in zip(model.layers, layer_tables(model, kernel), strict=True):
+        at_once, columns = table.rows_at_once, table.columns
+        rows = np.zeros((len(table.stream) * at_once, columns), dtype=np.int64)
+        rows[: layer.rows, : layer.columns] = layer.weights
+        for k, words in enumerate(table.stream):
+            wanted = rows[k * at_once :][:at_once]
+            if at_once == 1:
+                weights = words[1 : len(words) - bool(layer.shift)]
+                read = (
+                    twelve_bits(weights) if layer.weight_bits == 12 else fields_of(weights, layer.weight_bits)
+                )
+                np.testing.assert_array_equal([read], wanted)
+            elif kernel == THUMB32:
+                columnwise = fields_of(words[4:-1], 32).reshape(columns, 4).T
+                np.testing.assert_array_equal(columnwise, wanted)
+            elif kernel == THUMB:
+                columnwise = fields_of(words[4:-1], bits).reshape(columns, 4).T
+                np.testing.assert_array_equal(columnwise, (wanted + (1 << (bits - 1))).astype(f"int{bits}"))
+            elif bits == 8:
+                both = fields_of(words[1:-2], 16)
+                np.testing.assert_array_equal(both, 256 * wanted[0] + wanted[1])
             else:
-                offset = 32768 if kernel == THUMB else 0
-            rows = np.zeros((len(stream) * at_once, columns), dtype=np.int64)
-            rows[: layer.rows, : layer.columns] = layer.weights
-            for k, words in enumerate(stream):
-                assert len(words) == at_once + at_once * columns // 2 + bool(layer.shift or kernel == ARMV7EM)
-                weights = np.array(words[at_once:][: at_once * columns // 2], dtype=np.uint32).view(np.uint16)
-                ordered = weights.reshape(-1, at_once, block).swapaxes(0, 1).reshape(at_once, columns)
-                wanted = (rows[k * at_once :][:at_once] + offset) & 0xFFFF
+                block = min(columns, 8)
+                ordered = fields_of(words[2:-1], 16).reshape(-1, 2, block).swapaxes(0, 1).reshape(2, columns)
                 np.testing.assert_array_equal(ordered, wanted)
 
 
@@ -239,6 +343,9 @@ def test_kernels_follow_the_core() -> None:
     assert kernel_of("cortex-m0") == kernel_of("cortex-m0plus") == kernel_of("Cortex-M3") == THUMB
     assert kernel_of("rv32imc") == RV32IM and kernel_of("atmega328p") == AVR
     assert kernel_of("cortex-m33") == kernel_of("anything") == PORTABLE
+    assert kernel_of("anything", "size") == PACKED and kernel_of("cortex-m4", "size") == ARMV7EM
+    assert kernel_of("rv32imc", "size") == PACKED and not has_narrow_forms(kernel_of("atmega328p", "size"))
+    assert kernel_of("cortex-m3", "speed") == THUMB32 and kernel_of("cortex-m4", "speed") == ARMV7EM
 
 
 @pytest.mark.skipif(not COMPILERS, reason="no cross compiler")

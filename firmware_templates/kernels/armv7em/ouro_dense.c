@@ -1,15 +1,6 @@
 #include "ouro_dense.h"
 
-#include <stdbool.h>
-
 #include "ouro_fixed.h"
-
-#define NARROW 8U /* columns of a layer that needs no loop over them */
-
-static uint32_t padded(uint32_t count)
-{
-    return (count + (OURO_DENSE_PADDING - 1U)) & ~(OURO_DENSE_PADDING - 1U);
-}
 
 #if defined(__ARM_ARCH_7EM__) && defined(__ARM_FEATURE_DSP)
 
@@ -28,11 +19,20 @@ static uint32_t padded(uint32_t count)
     "smlad r12, r10, r5, r12\n\t"                                                                                      \
     "smlad r12, r11, r6, r12\n\t"
 
+#define FOUR_COLUMNS                                                                                                   \
+    "ldmia r1!, {r3, r4}\n\t"                                                                                          \
+    "ldmia r0!, {r8, r9, r10, r11}\n\t"                                                                                \
+    "smlad r7, r8, r3, r7\n\t"                                                                                         \
+    "smlad r7, r9, r4, r7\n\t"                                                                                         \
+    "smlad r12, r10, r3, r12\n\t"                                                                                      \
+    "smlad r12, r11, r4, r12\n\t"
+
 /* All pairs of rows, y up to y_end. `columns` consumes a row pair's weights, `limit` saturates rN to an activation.
  * A shift by register takes its lowest byte. */
 #define ROW_PAIRS(columns, limit)                                                                                      \
     "push {r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"                                                                  \
-    "push {r1, r3}\n\t" /* sp: x, sp + 4: y_end, sp + 44: loops */                                                     \
+    "push {r1, r2}\n\t" /* sp: x, sp + 4: x_end, sp + 44: y_end */                                                     \
+    "mov r2, r3\n\t"                                                                                                   \
     "1:\n\t"                                                                                                           \
     "ldmia r0!, {r7, r12}\n\t"                                                                                         \
     "ldr r1, [sp]\n\t" columns "ldr r3, [r0], #4\n\t"                                                                  \
@@ -40,47 +40,31 @@ static uint32_t padded(uint32_t count)
     "lsr r3, r3, #8\n\t"                                                                                               \
     "asr r12, r12, r3\n\t" limit "pkhbt r7, r7, r12, lsl #16\n\t"                                                      \
     "str r7, [r2], #4\n\t"                                                                                             \
-    "ldr r3, [sp, #4]\n\t"                                                                                             \
+    "ldr r3, [sp, #44]\n\t"                                                                                            \
     "cmp r2, r3\n\t"                                                                                                   \
     "blo 1b\n\t"                                                                                                       \
     "add sp, #8\n\t"                                                                                                   \
     "pop {r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t"
 
 #define WIDE_COLUMNS                                                                                                   \
-    "ldr lr, [sp, #44]\n\t"                                                                                            \
-    "2:\n\t" EIGHT_COLUMNS EIGHT_COLUMNS "subs lr, #1\n\t"                                                             \
+    "ldr lr, [sp, #4]\n\t"                                                                                             \
+    "2:\n\t" EIGHT_COLUMNS EIGHT_COLUMNS "cmp r1, lr\n\t"                                                              \
     "bne 2b\n\t"
 #define RELU "usat r7, #15, r7\n\tusat r12, #15, r12\n\t"
 #define SIGNED "ssat r7, #16, r7\n\tssat r12, #16, r12\n\t"
 
-/* A layer's four forms. loops: sixteens of columns, not looked at by the narrow ones. */
-typedef void row_pairs_t(const uint32_t *stream, const int16_t *x, int16_t *y, const int16_t *y_end, uint32_t loops);
-
-static row_pairs_t narrow_relu, narrow_signed, wide_relu, wide_signed;
-
 #define UNUSED __attribute__((unused)) /* by C: the instructions use it */
-#define DEFINE_ROW_PAIRS(name, columns, limit)                                                                         \
-    __attribute__((naked)) static void name(UNUSED const uint32_t *stream, UNUSED const int16_t *x, UNUSED int16_t *y, \
-                                            UNUSED const int16_t *y_end, UNUSED uint32_t loops)                        \
+#define DEFINE_FORM(name, columns, limit)                                                                              \
+    __attribute__((naked)) void name(UNUSED const uint32_t *stream, UNUSED const int16_t *x,                           \
+                                     UNUSED const int16_t *x_end, UNUSED int16_t *y, UNUSED const int16_t *y_end)      \
     {                                                                                                                  \
         __asm__ volatile(ROW_PAIRS(columns, limit));                                                                   \
     }
 
-DEFINE_ROW_PAIRS(narrow_relu, EIGHT_COLUMNS, RELU)
-DEFINE_ROW_PAIRS(narrow_signed, EIGHT_COLUMNS, SIGNED)
-DEFINE_ROW_PAIRS(wide_relu, WIDE_COLUMNS, RELU)
-DEFINE_ROW_PAIRS(wide_signed, WIDE_COLUMNS, SIGNED)
-
-static void all_rows(const ouro_layer_t *layer, const int16_t *x, int16_t *y)
-{
-    const bool relu = layer->lowest == 0;
-    const uint32_t pairs = (layer->rows + 1U) / 2U;
-    row_pairs_t *const narrow = relu ? narrow_relu : narrow_signed;
-    row_pairs_t *const wide = relu ? wide_relu : wide_signed;
-    row_pairs_t *const form = (layer->columns <= NARROW) ? narrow : wide;
-
-    form(layer->stream, x, y, &y[2U * pairs], padded(layer->columns) / 16U);
-}
+DEFINE_FORM(ouro_dense_w16_narrow_relu, FOUR_COLUMNS, RELU)
+DEFINE_FORM(ouro_dense_w16_narrow_signed, FOUR_COLUMNS, SIGNED)
+DEFINE_FORM(ouro_dense_w16_wide_relu, WIDE_COLUMNS, RELU)
+DEFINE_FORM(ouro_dense_w16_wide_signed, WIDE_COLUMNS, SIGNED)
 
 /* acc + the products of the lower and of the upper halves. */
 static int32_t add_pair(int32_t acc, uint32_t pair_w, const int16_t *x)
@@ -110,36 +94,47 @@ static int32_t as_signed(uint32_t word)
     return (word <= (uint32_t)INT32_MAX) ? (int32_t)word : (-(int32_t)(UINT32_MAX - word) - 1);
 }
 
-static void all_rows(const ouro_layer_t *layer, const int16_t *x, int16_t *y)
+static void row_pairs(const uint32_t *stream, const int16_t *x, const int16_t *x_end, int16_t *y, const int16_t *y_end,
+                      int32_t lowest)
 {
-    const uint32_t *stream = layer->stream;
-    const uint32_t columns = (layer->columns <= NARROW) ? NARROW : padded(layer->columns);
+    const uint32_t block = ((x_end - x) < 8) ? 4U : 8U; /* columns of one row before those of the other */
 
-    for (uint32_t r = 0U; r < layer->rows; r += 2U) {
+    for (; y < y_end; y += 2) {
         int32_t acc[2] = {as_signed(stream[0]), as_signed(stream[1])};
 
         stream += 2;
-        for (uint32_t c = 0U; c < columns; c += 8U) {
+        for (const int16_t *at = x; at < x_end; at += block) {
             for (uint32_t k = 0U; k < 2U; k++) {
-                for (uint32_t pair = 0U; pair < 4U; pair++) {
-                    acc[k] = add_pair(acc[k], *stream, &x[c + (2U * pair)]);
+                for (uint32_t pair = 0U; pair < (block / 2U); pair++) {
+                    acc[k] = add_pair(acc[k], *stream, &at[2U * pair]);
                     stream++;
                 }
             }
         }
         for (uint32_t k = 0U; k < 2U; k++) {
-            y[r + k] = ouro_sat16(acc[k] >> ((*stream >> (8U * k)) & 0xFFU), layer->lowest);
+            y[k] = ouro_sat16(acc[k] >> ((*stream >> (8U * k)) & 0xFFU), lowest);
         }
         stream++;
     }
 }
 
+#define DEFINE_FORM(name, lowest)                                                                                      \
+    void name(const uint32_t *stream, const int16_t *x, const int16_t *x_end, int16_t *y, const int16_t *y_end)        \
+    {                                                                                                                  \
+        row_pairs(stream, x, x_end, y, y_end, lowest);                                                                 \
+    }
+
+DEFINE_FORM(ouro_dense_w16_narrow_relu, 0)
+DEFINE_FORM(ouro_dense_w16_narrow_signed, INT16_MIN)
+DEFINE_FORM(ouro_dense_w16_wide_relu, 0)
+DEFINE_FORM(ouro_dense_w16_wide_signed, INT16_MIN)
+
 #endif
 
 void ouro_dense(const ouro_layer_t *layer, const int16_t *x, int16_t *y)
 {
-    all_rows(layer, x, y);
-    for (uint32_t r = layer->rows; r < padded(layer->rows); r++) {
+    layer->form(layer->stream, x, &x[layer->columns], y, &y[layer->rows]);
+    for (uint32_t r = layer->rows; (r % OURO_DENSE_PADDING) != 0U; r++) {
         y[r] = 0;
     }
 }
@@ -147,15 +142,15 @@ void ouro_dense(const ouro_layer_t *layer, const int16_t *x, int16_t *y)
 int32_t ouro_dense_output(const ouro_layer_t *layer, const int16_t *x)
 {
     const uint32_t *stream = layer->stream;
-    int32_t acc = (int32_t)stream[0];
+    const int16_t *const end = &x[layer->columns];
+    int32_t acc = (int32_t)*stream++;
 
-    stream += 2;
-    for (uint32_t c = 0U; c < layer->columns; c += 8U) { /* skipping the missing second row */
-        acc = add_pair(acc, stream[0], &x[c]);
-        acc = add_pair(acc, stream[1], &x[c + 2U]);
-        acc = add_pair(acc, stream[2], &x[c + 4U]);
-        acc = add_pair(acc, stream[3], &x[c + 6U]);
-        stream += 8;
+    for (; x < end; x += 8) {
+        acc = add_pair(acc, stream[0], &x[0]);
+        acc = add_pair(acc, stream[1], &x[2]);
+        acc = add_pair(acc, stream[2], &x[4]);
+        acc = add_pair(acc, stream[3], &x[6]);
+        stream += 4;
     }
     return acc;
 }

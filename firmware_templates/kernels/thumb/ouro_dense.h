@@ -1,31 +1,35 @@
-/* Fully connected layers for Cortex-M0, M0+ and M3: int16 weights times int16 activations, int32 accumulators. Other
- * targets read the same tables in plain C. */
+/* Fully connected layers for Cortex-M0, M0+ and M3: int16 activations, weights of 16, 12 or 8 bits, int32 accumulators.
+ * Other targets read the same tables in plain C. */
 #ifndef OURO_DENSE_H
 #define OURO_DENSE_H
 
 #include <stdint.h>
 
-/* Rows four by four from x to y; x_end and y_end are the padded ends. */
+/* Rows from x to y; x_end and y_end are the padded ends. */
 typedef void ouro_dense_form_t(const uint32_t *stream, const int16_t *x, const int16_t *x_end, int16_t *y,
                                const int16_t *y_end);
 
-/* The four forms of a layer. Its inputs are never negative (after a ReLU) or may be (signed); so are its outputs. */
-ouro_dense_form_t ouro_dense_relu_to_relu, ouro_dense_relu_to_signed, ouro_dense_signed_to_relu,
-    ouro_dense_signed_to_signed;
+/* The forms of a layer, by the width of its weights. Its inputs are never negative (after a ReLU) or may be (signed);
+ * so are its outputs. */
+ouro_dense_form_t ouro_dense_w16_relu_to_relu, ouro_dense_w16_relu_to_signed, ouro_dense_w16_signed_to_relu,
+    ouro_dense_w16_signed_to_signed, ouro_dense_w12_relu, ouro_dense_w12_signed, ouro_dense_w8_relu_to_relu,
+    ouro_dense_w8_relu_to_signed, ouro_dense_w8_signed_to_relu, ouro_dense_w8_signed_to_signed;
 
 /* One layer y = W x + b. Row r has its own weight scale, undone by its own shift.
  *
- * The stream holds the rows four by four, in the order in which they are used: the biases, with the rounding addend
- * 2**(shift - 1) in them; the weights column by column, two rows to a word, the earlier row in the lower half, each
- * with 32768 added because ARMv6-M loads only unsigned halves from a fixed distance; the shifts, 1 .. 30, in the bytes
- * of a word, the first row's lowest. Missing rows and columns are zero.
+ * w16: the stream holds the rows four by four, in the order in which they are used: the biases, with the rounding
+ * addend 2**(shift - 1) in them; the weights column by column, two rows to a word, the earlier row in the lower half,
+ * each with 32768 added because ARMv6-M loads only unsigned halves from a fixed distance; the shifts, 1 .. 30, in the
+ * bytes of a word, the first row's lowest. Missing rows and columns are zero. w8: the same, but a column of four rows
+ * to a word, the first row in the lowest byte, each with 128 added. w12: row by row, ouro_dense_w12.c.
  *
- * The output layer's stream is its bias and its weights as they are, two columns to a word. */
+ * The output layer's stream is its bias and its weights, of 16 bits, two columns to a word. */
 typedef struct {
     const uint32_t *stream;
     ouro_dense_form_t *form; /* NULL in the output layer */
-    uint16_t rows;           /* outputs, padded to a multiple of 4 */
-    uint16_t columns;        /* inputs, padded: signed ones to a multiple of 2, others of 8; in the output layer of 2 */
+    uint16_t rows;           /* outputs, padded to a multiple of 4 but for w12 */
+    uint16_t
+        columns; /* inputs, padded: signed ones to a multiple of 2, others and w12 of 8; in the output layer of 2 */
 } ouro_layer_t;
 
 #define OURO_DENSE_PADDING 8U /* activation buffers hold a multiple of this, zero beyond a layer's activations */

@@ -6,6 +6,7 @@
  */
 #include "ouro_network.h"
 
+#include <stddef.h>
 
 const ouro_input_t ouro_network_inputs[OURO_NETWORK_INPUTS] = {
     /* g_start_S: 94450 .. 559300 nS, to -29053 .. 29054 */
@@ -14,53 +15,48 @@ const ouro_input_t ouro_network_inputs[OURO_NETWORK_INPUTS] = {
     {.offset = INT32_C(0), .shift = 4U},
 };
 
-/* Layer 1 of 3: 2 -> 4, ReLU. Weights 4 x 2, -23844 .. 32414.
+/* Layer 1 of 3: 2 -> 4, ReLU. Weights 4 x 2 of 16 bits, -23844 .. 32414.
  * Accumulators stay within -2146066718 .. 1431580034. */
 static const uint32_t stream_1[] = {
     /* from row 0 */
-    0x217F5790U, 0x1753A6E0U, 0x43510A9AU, 0x00000000U, 0x00000000U, 0x00000000U, 0xA2DC2EB9U, 0x00000000U,
-    0x00000000U, 0x00000000U, 0x0000100FU,
+    0x217F5790U, 0x1753A6E0U, 0x43510A9AU, 0x00000000U, 0xA2DC2EB9U, 0x00000000U, 0x0000100FU,
     /* from row 2 */
-    0xC73AE94CU, 0xD1CEED87U, 0x7E9EDE22U, 0x00000000U, 0x00000000U, 0x00000000U, 0x3671D614U, 0x00000000U,
-    0x00000000U, 0x00000000U, 0x0000090DU,
+    0xC73AE94CU, 0xD1CEED87U, 0x7E9EDE22U, 0x00000000U, 0x3671D614U, 0x00000000U, 0x0000090DU,
 };
 
-/* Layer 2 of 3: 4 -> 3, ReLU. Weights 3 x 4, -22268 .. 32473.
+/* Layer 2 of 3: 4 -> 3, ReLU. Weights 3 x 4 of 16 bits, -22268 .. 32473.
  * Accumulators stay within -1602137451 .. 1544454767. */
 static const uint32_t stream_2[] = {
     /* from row 0 */
-    0xC4912CC0U, 0x01E824D8U, 0xF1F1C13FU, 0x00370025U, 0x00000000U, 0x00000000U, 0x4AEC7ED9U, 0x01F503E9U,
-    0x00000000U, 0x00000000U, 0x00000F09U,
+    0xC4912CC0U, 0x01E824D8U, 0xF1F1C13FU, 0x00370025U, 0x4AEC7ED9U, 0x01F503E9U, 0x00000F09U,
     /* from row 2 */
-    0xFBACA498U, 0x00000000U, 0xA904B71EU, 0xFE2D039AU, 0x00000000U, 0x00000000U, 0x00000000U, 0x00000000U,
-    0x00000000U, 0x00000000U, 0x00000109U,
+    0xFBACA498U, 0x00000000U, 0xA904B71EU, 0xFE2D039AU, 0x00000000U, 0x00000000U, 0x00000109U,
 };
 
-/* Layer 3 of 3: 3 -> 1. Weights 1 x 3, 33 .. 19558.
+/* Layer 3 of 3: 3 -> 1. Weights 1 x 3 of 16 bits, 33 .. 19558.
  * Accumulators stay within -31006352 .. 640856986. */
 static const uint32_t stream_3[] = {
     /* from row 0 */
-    0xFE26E170U, 0x00000000U, 0x4C6603DBU, 0x00000021U, 0x00000000U, 0x00000000U, 0x00000000U, 0x00000000U,
-    0x00000000U, 0x00000000U, 0x00000101U,
+    0xFE26E170U, 0x4C6603DBU, 0x00000021U, 0x00000000U, 0x00000000U,
 };
 
 const ouro_layer_t ouro_network_layers[OURO_NETWORK_LAYERS] = {
     {
         .stream = stream_1,
+        .form = ouro_dense_w16_narrow_relu,
         .rows = 4U,
-        .columns = 2U,
-        .lowest = 0,
+        .columns = 4U,
     },
     {
         .stream = stream_2,
-        .rows = 3U,
+        .form = ouro_dense_w16_narrow_relu,
+        .rows = 4U,
         .columns = 4U,
-        .lowest = 0,
     },
     {
         .stream = stream_3,
+        .form = NULL,
         .rows = 1U,
-        .columns = 3U,
-        .lowest = INT16_MIN,
+        .columns = 8U,
     },
 };

@@ -18,7 +18,7 @@
 #define OURO_NETWORK_INPUTS        2U
 #define OURO_NETWORK_SEES_VOLTAGE  0
 #define OURO_NETWORK_KNOWS_DEVICE  0 /* ouro_device_state.h */
-#define OURO_NETWORK_INPUT_LENGTH  8U /* what the first layer reads: the inputs, then zeros */
+#define OURO_NETWORK_INPUT_LENGTH  4U /* what the first layer reads: the inputs, then zeros */
 #define OURO_NETWORK_BUFFER_LENGTH 16U /* the widest layer's activations, as the kernel reads them */
 
 /* What the output accumulator means. */

@@ -15,7 +15,7 @@ const ouro_input_t ouro_network_inputs[OURO_NETWORK_INPUTS] = {
     {.offset = INT32_C(0), .shift = 4U},
 };
 
-/* Layer 1 of 3: 2 -> 4, ReLU. Weights 4 x 2, -23844 .. 32414.
+/* Layer 1 of 3: 2 -> 4, ReLU. Weights 4 x 2 of 16 bits, -23844 .. 32414.
  * Accumulators stay within -2146066718 .. 1431580034. */
 static const uint32_t stream_1[] = {
     /* from row 0 */
@@ -23,7 +23,7 @@ static const uint32_t stream_1[] = {
     0x090D100FU,
 };
 
-/* Layer 2 of 3: 4 -> 3, ReLU. Weights 3 x 4, -22268 .. 32473.
+/* Layer 2 of 3: 4 -> 3, ReLU. Weights 3 x 4 of 16 bits, -22268 .. 32473.
  * Accumulators stay within -1602137451 .. 1544454767. */
 static const uint32_t stream_2[] = {
     /* from row 0 */
@@ -32,7 +32,7 @@ static const uint32_t stream_2[] = {
     0x80008000U, 0x80008000U, 0x80008000U, 0x80008000U, 0x01090F09U,
 };
 
-/* Layer 3 of 3: 3 -> 1. Weights 1 x 3, 17 .. 9779.
+/* Layer 3 of 3: 3 -> 1. Weights 1 x 3 of 16 bits, 17 .. 9779.
  * Accumulators stay within 0 .. 1378667141. */
 static const uint32_t stream_3[] = {
     /* from row 0 */
@@ -42,13 +42,13 @@ static const uint32_t stream_3[] = {
 const ouro_layer_t ouro_network_layers[OURO_NETWORK_LAYERS] = {
     {
         .stream = stream_1,
-        .form = ouro_dense_signed_to_relu,
+        .form = ouro_dense_w16_signed_to_relu,
         .rows = 4U,
         .columns = 2U,
     },
     {
         .stream = stream_2,
-        .form = ouro_dense_relu_to_relu,
+        .form = ouro_dense_w16_relu_to_relu,
         .rows = 4U,
         .columns = 8U,
     },
