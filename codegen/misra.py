@@ -24,7 +24,7 @@ from pydantic import Field, ValidationError
 from codegen.boards import Board, board_names, load_board
 from codegen.firmware import make_firmware
 from codegen.kernels import PORTABLE, kernel_of
-from codegen.target import is_buildable, target_sources
+from codegen.target import is_buildable, require_target, target_sources
 from codegen.validation import StrictModel, first_problem
 from firmware_templates import DEVIATIONS, ROOT, TARGETS
 from sim.command_line import progress_bar
@@ -114,7 +114,7 @@ def check_board(network: Path, board: Board) -> list[Finding]:
         include = [firmware.folder / "src"]
         sources = sorted((firmware.folder / "src").glob("*.c"))
         if is_buildable(board):
-            sources, include = target_sources(firmware), [*include, TARGETS]
+            sources, include = target_sources(firmware), [*include, TARGETS, require_target(board)]
         return check_files(sources, include, (firmware.folder, ROOT))
 
 
