@@ -23,8 +23,7 @@ from pydantic import Field, ValidationError
 
 from codegen.boards import Board, board_names, load_board
 from codegen.firmware import make_firmware
-from codegen.kernels import PORTABLE, kernel_of
-from codegen.target import is_buildable, target_sources
+from codegen.target import is_buildable, require_target, target_sources
 from codegen.validation import StrictModel, first_problem
 from firmware_templates import DEVIATIONS, ROOT, TARGETS
 from sim.command_line import progress_bar
@@ -94,13 +93,8 @@ def load_deviations(path: Path) -> list[Deviation]:
 
 
 def all_boards() -> list[Board]:
-    """Every board, and one with the portable kernel when none has it."""
-    boards = [load_board(name) for name in board_names()]
-    if PORTABLE not in (kernel_of(board.target.cpu) for board in boards):
-        generic = load_board("generic")
-        other_core = generic.target.model_copy(update={"cpu": "any"})
-        boards.append(generic.model_copy(update={"target": other_core}))
-    return boards
+    """Every board that comes with the package; there is one for each layer kernel."""
+    return [load_board(name) for name in board_names()]
 
 
 def check_board(network: Path, board: Board) -> list[Finding]:
@@ -114,7 +108,7 @@ def check_board(network: Path, board: Board) -> list[Finding]:
         include = [firmware.folder / "src"]
         sources = sorted((firmware.folder / "src").glob("*.c"))
         if is_buildable(board):
-            sources, include = target_sources(firmware), [*include, TARGETS]
+            sources, include = target_sources(firmware), [*include, TARGETS, require_target(board)]
         return check_files(sources, include, (firmware.folder, ROOT))
 
 

@@ -230,7 +230,7 @@ def test_a_damaged_answer_is_told_from_a_good_one() -> None:
 
 def test_a_slow_programs_error_does_not_stay_in_the_queue() -> None:
     """On a board the error queue is asked while the program runs; its error then comes after its result."""
-    result = "22,1,2,3,4,1,6,7\n"
+    result = "22,1,2,3,4,1,6,7,8\n"
     errors = iter(['0,"No error"\n' + result, '22,"Device error"\n', '0,"No error"\n0,5\n'])
 
     def answer(line: str) -> str:

@@ -2,7 +2,7 @@
 
 #include "ouro_config.h"
 
-#define HIGHEST_DAC_CODE ((INT32_C(1) << OURO_DAC_BITS) - 1)
+#define HIGHEST_DAC_CODE ((int32_t)((UINT32_C(1) << OURO_DAC_BITS) - 1U))
 #define CELLS_A_SIDE 64U
 #define SELECTOR_ON 0x1000U
 

@@ -1,6 +1,6 @@
 """Firmware, host C and boards compile without a warning: gcc and clang, on the host and for every core.
 
-`test_target.py` builds every board's ELF with every cross compiler; here are the host and the cores without a board.
+`test_target.py` builds every board's ELF with GCC and zig's clang under the same flags; here is the host.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ static bool set_row(int32_t v_uV)
     const uint32_t code = ouro_dac_code(v_uV);
 
     return (row < SIDE) && (code < ROW_GROUND) &&
-           write_ad5593r(AD5593R_DAC_DATA + row, (v_uV < 0) ? ROW_GROUND + code : ROW_GROUND - code);
+           write_ad5593r(AD5593R_DAC_DATA + row, (v_uV < 0) ? (ROW_GROUND + code) : (ROW_GROUND - code));
 }
 
 static void start_converters(void)
@@ -183,8 +183,8 @@ bool board_select(uint16_t wanted_row, uint16_t wanted_column)
     const bool is_there = is_clock_right && (wanted_row < SIDE) && (wanted_column < SIDE);
 
     open_all_switches();
-    row = is_there ? wanted_row : NONE;
-    column = is_there ? wanted_column : NONE;
+    row = is_there ? (uint32_t)wanted_row : NONE;
+    column = is_there ? (uint32_t)wanted_column : NONE;
     return is_there && set_row(0);
 }
 

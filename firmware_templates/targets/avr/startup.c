@@ -41,17 +41,22 @@ __attribute__((noreturn, used)) void target_fault(void)
 void __do_copy_data(void)
 {
     const OURO_FLASH uint8_t *from = target_data_load;
+    uint8_t *to = target_data_begin;
 
-    for (uint8_t *to = target_data_begin; to < target_data_end; to++) {
+    while (to < target_data_end) {
         *to = *from;
+        to++;
         from++;
     }
 }
 
 void __do_clear_bss(void)
 {
-    for (volatile uint8_t *to = target_bss_begin; to < target_bss_end; to++) {
+    volatile uint8_t *to = target_bss_begin;
+
+    while (to < target_bss_end) {
         *to = 0U;
+        to++;
     }
 }
 

@@ -39,14 +39,18 @@ __attribute__((noreturn, used)) void target_stop(void)
 
 __attribute__((noreturn, used)) void target_start(void)
 {
-    uint32_t *from = target_data_load;
+    const uint32_t *from = target_data_load;
+    uint32_t *to = target_data_begin;
 
-    for (uint32_t *to = target_data_begin; to < target_data_end; to++) {
+    while (to < target_data_end) {
         *to = *from;
+        to++;
         from++;
     }
-    for (uint32_t *to = target_bss_begin; to < target_bss_end; to++) {
+    to = target_bss_begin;
+    while (to < target_bss_end) {
         *to = 0U;
+        to++;
     }
     (void)main();
     target_stop();
