@@ -182,7 +182,8 @@ def _project() -> list[Path]:
 def _sources(targets: Iterable[str]) -> dict[str, list[str]]:
     """The C files, sorted: those of the predictor, and those that need the HAL of a board."""
     paths = sorted(path for path in targets if path.startswith(f"{SOURCE_FOLDER}/") and path.endswith(".c"))
-    predictor = [f"{SOURCE_FOLDER}/{name}" for name in sorted(PREDICTOR_SOURCES)]
+    names = sorted([*PREDICTOR_SOURCES, "ouro_device_state.c"])  # the state needs no HAL either
+    predictor = [f"{SOURCE_FOLDER}/{name}" for name in names]
     return {"predictor": predictor, "controller": [path for path in paths if path not in predictor]}
 
 
