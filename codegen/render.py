@@ -170,7 +170,8 @@ def _project() -> list[Path]:
 def _sources(targets: Iterable[str]) -> dict[str, list[str]]:
     """The C files, sorted: those of the predictor, and those that need the HAL of a board."""
     paths = sorted(path for path in targets if path.startswith(f"{SOURCE_FOLDER}/") and path.endswith(".c"))
-    predictor = [path for path in paths if is_predictor_source(path.rpartition("/")[2])]
+    without_hal = [path for path in paths if is_predictor_source(path.rpartition("/")[2])]
+    predictor = sorted([*without_hal, f"{SOURCE_FOLDER}/ouro_device_state.c"])  # the state needs none either
     return {"predictor": predictor, "controller": [path for path in paths if path not in predictor]}
 
 

@@ -15,9 +15,11 @@ _Static_assert(OURO_G_MIN_nS < OURO_G_MAX_nS, "the trained window must be ordere
 _Static_assert(OURO_MIN_ticks <= OURO_MAX_ticks, "the timer's range must be ordered");
 
 #if OURO_NETWORK_KNOWS_DEVICE
-#define SURE_PULSES 4   /* the network sees no difference between more */
-#define RATE_UNIT 256   /* from 1/16 octave to the input's integers */
-#define PULSE_UNIT 8192 /* from pulses to the input's integers */
+enum {
+    SURE_PULSES = 4,  /* the network sees no difference between more */
+    RATE_UNIT = 256,  /* from 1/16 octave to the input's integers */
+    PULSE_UNIT = 8192 /* from pulses to the input's integers */
+};
 #endif
 
 /* A move within the trained window, and its true direction. */
@@ -40,7 +42,8 @@ static int16_t quantise_input(int32_t value, const ouro_input_t *input)
 static int32_t run_network(const ouro_move_t *move, int32_t v_reduction_uV)
 {
 #if OURO_NETWORK_KNOWS_DEVICE
-    const int32_t pulses = (move->known.pulses < SURE_PULSES) ? move->known.pulses : SURE_PULSES;
+    const int32_t told = move->known.pulses;
+    const int32_t pulses = (told < SURE_PULSES) ? told : SURE_PULSES;
     const int32_t values[4] = {move->g_start_nS, move->delta_g_nS, move->known.log2_rate_q4 * RATE_UNIT,
                                pulses * PULSE_UNIT};
 
