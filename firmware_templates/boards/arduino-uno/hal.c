@@ -12,8 +12,8 @@
  *
  * The four switches need pull-downs: pins float during a reset. The pulse is Timer 1's own: in fast PWM mode with 0 as
  * its top the timer rests at 0 with the output low; once set beyond, it counts to its end, the output is high from
- * compare B to there, and it rests again, whatever the processor does. Its clock is the board's 16 MHz crystal or
- * resonator, which the chip cannot check: a selected fuse setting makes it run from that alone.
+ * compare B to there, and it rests again, whatever the processor does. Its clock is the board's 16 MHz resonator: the
+ * fuses select it alone, and without it nothing runs.
  */
 #include "ouro_board.h"
 
@@ -222,8 +222,9 @@ static void start_conversion(void)
 
 void board_read_start(int32_t v_read_uV, uint16_t n_avg)
 {
-    (void)set_dac(MCP4822_READ, ouro_dac_code(v_read_uV));
-    TURN_ON(PORTD, READ_PIN);
+    if (set_dac(MCP4822_READ, ouro_dac_code(v_read_uV))) { /* if not, the reading is an open input's: saturated */
+        TURN_ON(PORTD, READ_PIN);
+    }
     ouro_average_start(&average, n_avg);
     is_read_settling = true;
     board_settle_start(READ_SETTLE_us);

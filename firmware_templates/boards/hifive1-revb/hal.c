@@ -252,8 +252,9 @@ ouro_hal_progress_t board_settle_poll(void)
 
 void board_read_start(int32_t v_read_uV, uint16_t n_avg)
 {
-    (void)set_dac(MCP4822_READ, ouro_dac_code(v_read_uV));
-    GPIO_OUTPUT_VAL |= READ_PIN;
+    if (set_dac(MCP4822_READ, ouro_dac_code(v_read_uV))) { /* if not, the reading is an open input's: saturated */
+        GPIO_OUTPUT_VAL |= READ_PIN;
+    }
     ouro_average_start(&average, n_avg);
     is_read_settling = true;
     board_settle_start(READ_SETTLE_us);

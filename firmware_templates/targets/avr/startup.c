@@ -1,5 +1,5 @@
-/* Reset of an AVR: memory as C expects it, then main(). An interrupt that nobody wants starts over with a reset: the
- * watchdog's shortest, which leaves all pins inputs. */
+/* Reset of an AVR: memory as C expects it, then main(). An interrupt that nobody wants makes the outputs safe and waits
+ * for the watchdog, which resets the chip. */
 #include <stdint.h>
 
 #include "ouro_board.h"
