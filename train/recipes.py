@@ -86,7 +86,7 @@ EXPECTED = ExpectedRecipe("log_expected", Schedule(epochs=120, rate=1e-2, batch=
 # The pulse voltage as a third input (train.voltage); needs responses at several voltages, hence not among all.
 VOLTAGE = ExpectedRecipe(
     "log_voltage",
-    Schedule(epochs=120, rate=1e-2, batch=256),
+    Schedule(epochs=300, rate=1e-2, batch=256),
     VOLTAGE_SCALING,
     targets=64,
     sizes=(3, *PAPER_SIZES[1:]),
