@@ -170,7 +170,9 @@ def _project() -> list[Path]:
 def _sources(targets: Iterable[str]) -> dict[str, list[str]]:
     """The C files, sorted: those of the predictor, and those that need the HAL of a board."""
     paths = sorted(path for path in targets if path.startswith(f"{SOURCE_FOLDER}/") and path.endswith(".c"))
-    predictor = [path for path in paths if is_predictor_source(path.rpartition("/")[2])]
+    names = {path: path.rpartition("/")[2] for path in paths}
+    # The state needs no HAL either.
+    predictor = [p for p, name in names.items() if is_predictor_source(name) or name == "ouro_device_state.c"]
     return {"predictor": predictor, "controller": [path for path in paths if path not in predictor]}
 
 

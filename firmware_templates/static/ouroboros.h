@@ -11,6 +11,7 @@ extern "C" {
 
 #include "ouro_config.h"
 #include "ouro_controller.h"
+#include "ouro_device_state.h"
 #include "ouro_predictor.h"
 #include "ouro_scpi.h"
 
