@@ -12,43 +12,41 @@ _Static_assert(sizeof(ouro_device_state_t) == 2U, "an array of 64 x 64 states ta
 
 #if OURO_NETWORK_KNOWS_DEVICE
 
-#define LOG2_BITS 8
-#define RATE_SCALE (1 << (LOG2_BITS - 4)) /* from 1/16 to 1/256 octave */
-#define TIME_BITS 4
-#define PLACE_BITS 8U
-#define UNSEEN_q8 (-(1 << LOG2_BITS)) /* a pulse without a visible effect was at least an octave too short */
+#define OCTAVE_q8 INT32_C(256)
+#define RATE_SCALE INT32_C(16)  /* from 1/16 to 1/256 octave */
+#define TIME_q8 INT32_C(1024)   /* reference times count in 1/16 ticks: four octaves */
+#define EXP2_SCALE INT32_C(256) /* from 1/256 to 1/65536 octave */
+#define UNSEEN_q8 INT32_C(-256) /* a pulse without a visible effect was at least an octave too short */
 
-/* Share of a surprise that is believed after 0, 1, 2 and more pulses: their mean, then a fading memory. */
-static const int16_t gain_q8[4] = {256, 128, 85, 64};
-
-/* log2(value) in 1/256 octave, within 1/64 octave, for 1 .. INT32_MAX: between powers of two log2(1 + x) is close to
+/* log2(value) in 1/256 octave, within 1/64 octave, for value >= 1: between powers of two log2(1 + x) is close to
  * x + 0.347 x (1 - x). */
 static int32_t log2_q8(uint32_t value)
 {
-    int32_t whole = 0;
-    uint32_t mantissa = value;
+    uint32_t whole = 0U;
 
     for (uint32_t rest = value; rest > 1U; rest >>= 1U) {
         whole++;
     }
-    mantissa = (whole >= LOG2_BITS) ? (value >> (whole - LOG2_BITS)) : (value << (LOG2_BITS - whole));
 
-    const int32_t x = (int32_t)mantissa - (1 << LOG2_BITS);
+    const uint32_t mantissa = (whole >= 8U) ? (value >> (whole - 8U)) : (value << (8U - whole));
+    const int32_t octaves = (int32_t)whole;
+    const int32_t x = (int32_t)mantissa - OCTAVE_q8;
 
-    return (whole * (1 << LOG2_BITS)) + x + ouro_rshift_round(x * ((1 << LOG2_BITS) - x) * 89, 16U);
+    return (octaves * OCTAVE_q8) + x + ouro_rshift_round(x * (OCTAVE_q8 - x) * 89, 16U);
 }
 
 /* The reference's time to a conductance within the window. */
 static int32_t time_q4(int32_t g_nS, ouro_direction_t direction)
 {
     const int32_t *times = (direction == OURO_SET) ? ouro_reference_set_q4 : ouro_reference_reset_q4;
-    const uint32_t place = ((uint32_t)(g_nS - OURO_G_MIN_nS) * OURO_REFERENCE_PER_nS) >> 16U;
-    const uint32_t cell = place >> PLACE_BITS;
-    const int32_t part = (int32_t)(place & ((1U << PLACE_BITS) - 1U));
+    const int32_t above_nS = g_nS - OURO_G_MIN_nS;
+    const uint32_t place = ((uint32_t)above_nS * OURO_REFERENCE_PER_nS) >> 16U;
+    const uint32_t cell = place >> 8U;
+    const uint32_t part = place & 255U;
     const int32_t left = times[cell];
     const int32_t right = times[(cell < OURO_REFERENCE_CELLS) ? (cell + 1U) : OURO_REFERENCE_CELLS];
 
-    return left + ouro_rshift_round((right - left) * part, PLACE_BITS);
+    return left + ouro_rshift_round((right - left) * (int32_t)part, 8U);
 }
 
 /* log2 of the width in ticks that takes the reference from one conductance to the other; at least that of 1/16. */
@@ -58,12 +56,15 @@ static int32_t reference_log2_q8(int32_t g_from_nS, int32_t g_to_nS, ouro_direct
     const int32_t to_q4 = time_q4(ouro_clamp(g_to_nS, OURO_G_MIN_nS, OURO_G_MAX_nS), direction);
     const int32_t width_q4 = to_q4 - from_q4;
 
-    return log2_q8((width_q4 > 1) ? (uint32_t)width_q4 : 1U) - (TIME_BITS * (1 << LOG2_BITS));
+    return log2_q8((width_q4 > 1) ? (uint32_t)width_q4 : 1U) - TIME_q8;
 }
 
 void ouro_device_state_update(ouro_device_state_t *state, int32_t g_before_nS, int32_t g_after_nS,
                               ouro_direction_t direction, uint32_t width_ticks)
 {
+    /* Share of a surprise that is believed after 0, 1, 2 and more pulses: their mean, then a fading memory. */
+    static const int32_t gain_q8[4] = {256, 128, 85, 64};
+
     if ((state == NULL) || (direction == OURO_NO_PULSE) || (width_ticks == 0U)) {
         return;
     }
@@ -101,7 +102,7 @@ ouro_status_t ouro_calibration_pulse(const ouro_device_state_t *state, int32_t g
     const int32_t target_nS = up ? (OURO_G_MAX_nS - (span_nS / 12)) : (OURO_G_MIN_nS + (span_nS / 12));
     const ouro_direction_t direction = up ? OURO_SET : OURO_RESET;
     const int32_t log2_width_q8 = reference_log2_q8(g_nS, target_nS, direction) - (state->log2_rate_q4 * RATE_SCALE);
-    const uint32_t width_ticks = ouro_exp2_q16(log2_width_q8 * (1 << (16 - LOG2_BITS)));
+    const uint32_t width_ticks = ouro_exp2_q16(log2_width_q8 * EXP2_SCALE);
 
     pulse->direction = direction;
     pulse->v_uV = up ? OURO_V_SET_uV : OURO_V_RESET_uV;

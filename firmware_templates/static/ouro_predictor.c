@@ -40,7 +40,8 @@ static int16_t quantise_input(int32_t value, const ouro_input_t *input)
 static int32_t run_network(const ouro_move_t *move, int32_t v_reduction_uV)
 {
 #if OURO_NETWORK_KNOWS_DEVICE
-    const int32_t pulses = (move->known.pulses < SURE_PULSES) ? move->known.pulses : SURE_PULSES;
+    const int32_t told = move->known.pulses;
+    const int32_t pulses = (told < SURE_PULSES) ? told : SURE_PULSES;
     const int32_t values[4] = {move->g_start_nS, move->delta_g_nS, move->known.log2_rate_q4 * RATE_UNIT,
                                pulses * PULSE_UNIT};
 
