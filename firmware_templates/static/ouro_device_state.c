@@ -12,11 +12,13 @@ _Static_assert(sizeof(ouro_device_state_t) == 2U, "an array of 64 x 64 states ta
 
 #if OURO_NETWORK_KNOWS_DEVICE
 
-#define OCTAVE_q8 INT32_C(256)
-#define RATE_SCALE INT32_C(16)  /* from 1/16 to 1/256 octave */
-#define TIME_q8 INT32_C(1024)   /* reference times count in 1/16 ticks: four octaves */
-#define EXP2_SCALE INT32_C(256) /* from 1/256 to 1/65536 octave */
-#define UNSEEN_q8 INT32_C(-256) /* a pulse without a visible effect was at least an octave too short */
+enum {
+    OCTAVE_q8 = 256,
+    RATE_SCALE = 16,  /* from 1/16 to 1/256 octave */
+    TIME_q8 = 1024,   /* reference times count in 1/16 ticks: four octaves */
+    EXP2_SCALE = 256, /* from 1/256 to 1/65536 octave */
+    UNSEEN_q8 = -256  /* a pulse without a visible effect was at least an octave too short */
+};
 
 /* log2(value) in 1/256 octave, within 1/64 octave, for value >= 1: between powers of two log2(1 + x) is close to
  * x + 0.347 x (1 - x). */
@@ -41,10 +43,10 @@ static int32_t time_q4(int32_t g_nS, ouro_direction_t direction)
     const int32_t *times = (direction == OURO_SET) ? ouro_reference_set_q4 : ouro_reference_reset_q4;
     const int32_t above_nS = g_nS - OURO_G_MIN_nS;
     const uint32_t place = ((uint32_t)above_nS * OURO_REFERENCE_PER_nS) >> 16U;
-    const uint32_t cell = place >> 8U;
+    const uint32_t at = place >> 8U;
     const uint32_t part = place & 255U;
-    const int32_t left = times[cell];
-    const int32_t right = times[(cell < OURO_REFERENCE_CELLS) ? (cell + 1U) : OURO_REFERENCE_CELLS];
+    const int32_t left = times[at];
+    const int32_t right = times[(at < OURO_REFERENCE_CELLS) ? (at + 1U) : OURO_REFERENCE_CELLS];
 
     return left + ouro_rshift_round((right - left) * (int32_t)part, 8U);
 }

@@ -15,9 +15,11 @@ _Static_assert(OURO_G_MIN_nS < OURO_G_MAX_nS, "the trained window must be ordere
 _Static_assert(OURO_MIN_ticks <= OURO_MAX_ticks, "the timer's range must be ordered");
 
 #if OURO_NETWORK_KNOWS_DEVICE
-#define SURE_PULSES 4   /* the network sees no difference between more */
-#define RATE_UNIT 256   /* from 1/16 octave to the input's integers */
-#define PULSE_UNIT 8192 /* from pulses to the input's integers */
+enum {
+    SURE_PULSES = 4,  /* the network sees no difference between more */
+    RATE_UNIT = 256,  /* from 1/16 octave to the input's integers */
+    PULSE_UNIT = 8192 /* from pulses to the input's integers */
+};
 #endif
 
 /* A move within the trained window, and its true direction. */
