@@ -24,7 +24,7 @@ PAPER_SEEDS ?= 5
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help firmware elf size flash verify report paper ranges front readme faults misra eva test lint format bench calibrate clean distclean FORCE
+.PHONY: help firmware elf size flash verify report paper ranges front devices readme faults misra eva test lint format bench calibrate clean distclean FORCE
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -145,6 +145,12 @@ misra: $(READY) ## MISRA C:2012 by cppcheck's addon, C of every board and kernel
 eva: $(READY) ## no run-time error in predictor and controller, whatever the input: Frama-C Eva (a minute)
 	@scripts/frama_c.sh
 	$(PY) -m codegen eva docs/examples/log_expected.onnx
+
+DEVICES := $(BUILD)/devices
+devices: $(READY) ## devices that differ: floors, the network that is told, write-and-verify methods; docs/device-aware.md
+	$(PY) -m train floor --noise ouroboros-devices --known-devices 16 --pairs 256 --devices 48 --longest 1e-2 -o $(DEVICES)/floor.json
+	$(PY) -m train devices --noise ouroboros-devices --floor $(DEVICES)/floor.json --page docs/device-aware.md -o $(DEVICES)/ouroboros-devices
+	$(PY) -m train programming $(DEVICES)/ouroboros-devices --page docs/device-aware.md
 
 test: $(READY) lint ## lint, types and every test
 	@scripts/targets.sh || echo "tests that need what is missing are skipped, with the reason"
