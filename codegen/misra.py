@@ -7,14 +7,16 @@ directives) is not checked.
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +27,7 @@ from codegen.boards import Board, board_names, load_board
 from codegen.firmware import make_firmware
 from codegen.target import is_buildable, require_target, target_sources
 from codegen.validation import StrictModel, first_problem
-from firmware_templates import DEVIATIONS, ROOT, TARGETS
+from firmware_templates import DEVIATIONS, KERNELS, ROOT, STATIC, TARGETS
 from sim.command_line import progress_bar
 from sim.document import replace_section
 from sim.errors import UserError
@@ -93,7 +95,7 @@ def load_deviations(path: Path) -> list[Deviation]:
 
 
 def all_boards() -> list[Board]:
-    """Every board that comes with the package; there is one for each layer kernel."""
+    """Every board that comes with the package."""
     return [load_board(name) for name in board_names()]
 
 
@@ -110,6 +112,23 @@ def check_board(network: Path, board: Board) -> list[Finding]:
         if is_buildable(board):
             sources, include = target_sources(firmware), [*include, TARGETS, require_target(board)]
         return check_files(sources, include, (firmware.folder, ROOT))
+
+
+def check_kernels() -> list[Finding]:
+    """Every finding in the layer kernels, those of profiles that no board has by default too.
+
+    Raises:
+        UserError: cppcheck is missing or fails.
+    """
+    found: list[Finding] = []
+    for kernel in sorted(path for path in KERNELS.iterdir() if path.is_dir()):
+        with tempfile.TemporaryDirectory() as temporary:  # as they lie in a firmware folder
+            source = Path(temporary) / "src"
+            source.mkdir()
+            for path in (*STATIC.glob("*.h"), *kernel.glob("*.[ch]")):
+                shutil.copy(path, source)
+            found += check_files(sorted(source.glob("*.c")), [source], (Path(temporary),))
+    return found
 
 
 def check_files(sources: Sequence[Path], include: Sequence[Path], roots: Sequence[Path]) -> list[Finding]:
@@ -178,11 +197,16 @@ def misra(network: Path, names: tuple[str, ...], path: Path, page: Path | None) 
     chosen = [load_board(name) for name in names] or all_boards()
     covered = [0] * len(deviations)
     unjustified: list[str] = []
-    with progress_bar(len(chosen), "MISRA C:2012", "board") as bar, ThreadPoolExecutor() as pool:
-        for board, findings in zip(chosen, pool.map(lambda b: check_board(network, b), chosen), strict=True):
+    checks: dict[str, Callable[[], list[Finding]]] = {
+        board.name: partial(check_board, network, board) for board in chosen
+    }
+    if not names:
+        checks["layer kernels"] = check_kernels
+    with progress_bar(len(checks), "MISRA C:2012", "board") as bar, ThreadPoolExecutor() as pool:
+        for name, findings in zip(checks, pool.map(lambda check: check(), checks.values()), strict=True):
             checked = judge(findings, deviations)
             covered = [sum(pair) for pair in zip(covered, checked.covered, strict=True)]
-            unjustified += [f"{board.name}: {finding}" for finding in checked.findings]
+            unjustified += [f"{name}: {finding}" for finding in checked.findings]
             bar.update()
     for line in unjustified:
         click.echo(line)
