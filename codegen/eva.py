@@ -41,6 +41,9 @@ class Analysis:
     options: tuple[str, ...]
 
 
+# What a controller learns of a device, and what that takes.
+DEVICE_STATE = ("ouro_device_state.c", "ouro_exp2.c", "ouro_network.c", "ouro_dense.c")
+
 ANALYSES = (
     # Every iteration on its own: intervals of sums are then those that the generator has proven.
     Analysis(
@@ -51,9 +54,9 @@ ANALYSES = (
     # Outcomes of a function apart, and what they say of its arguments: a limit checked is a limit kept.
     Analysis(
         "controller",
-        ("ouro_controller.c", "ouro_pulse_gate.c", "ouro_request.c"),
+        ("ouro_controller.c", "ouro_pulse_gate.c", "ouro_request.c", *DEVICE_STATE),
         (
-            *("-eva-slevel", "150", "-eva-split-return", "full"),
+            *("-eva-slevel", "500", "-eva-split-return", "full"),
             *("-eva-domains", "cvalue,equality,symbolic-locations", "-eva-equality-through-calls", "formals"),
         ),
     ),

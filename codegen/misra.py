@@ -159,7 +159,10 @@ def check_files(sources: Sequence[Path], include: Sequence[Path], roots: Sequenc
         raise UserError(
             "cppcheck is missing: pip install cppcheck-py, in the version that pyproject.toml names"
         )
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # Its notes would lie beside the sources, and stay there when it is interrupted.
+    with tempfile.TemporaryDirectory() as notes:
+        command.append(f"--cppcheck-build-dir={notes}")
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise UserError(f"cppcheck failed: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
     found = (_finding(line, roots) for line in done.stderr.splitlines())

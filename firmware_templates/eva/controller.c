@@ -91,6 +91,7 @@ void ouro_hal_safe(ouro_hal_t *hal)
 
 static ouro_request_t any_request(void)
 {
+    static ouro_device_state_t state;
     ouro_request_t request;
 
     request.mode = (ouro_mode_t)any_int();
@@ -102,11 +103,14 @@ static ouro_request_t any_request(void)
     request.max_iterations = (uint16_t)any_int();
     request.stuck_pulses = (uint16_t)any_int();
     request.stuck_move_nS = any_int();
+    state.log2_rate_q4 = (int8_t)any_int();
+    state.pulses = (uint8_t)any_int();
+    request.state = (Frama_C_interval(0, 1) != 0) ? &state : NULL;
     request.budget_ticks = (uint32_t)any_int();
     return request;
 }
 
-/* Memory that changes by itself, but for the binding to the HAL and the stage, which are checked at every call. */
+/* Memory that changes by itself, but for pointers and for what notices the damage. */
 static void damage(ouro_controller_t *controller)
 {
     ouro_hal_t *const hal = controller->hal;
