@@ -118,7 +118,7 @@ def test_uf2_holds_the_image_whole_and_says_where_it_goes(n_bytes, n_blocks):
 def test_the_map_names_controller_and_predictor(built):
     lines = (built.folder / "ouroboros.map").read_text().splitlines()
     symbols = {line.split()[-1] for line in lines[1:]}
-    assert {"main", "ouro_predict_within", "ouro_controller_step", "board_pulse_start"} <= symbols
+    assert {"main", "ouro_predict", "ouro_controller_step", "board_pulse_start"} <= symbols
     assert built.compiler in (built.folder / "size.txt").read_text()
 
 
