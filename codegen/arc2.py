@@ -1,4 +1,4 @@
-"""An ArC TWO as the bench of the compiled firmware, through pyarc2 0.6 (optional: https://pypi.org/project/pyarc2/).
+"""An ArC TWO as the bench of the compiled firmware, through pyarc2 0.6 (optional, from pip).
 
 The firmware's pulse gate has passed every pulse that comes here: this module knows no limits of its own. All channels
 are at hard ground except during one read or one pulse, and a pulse is sent as one buffer that ends in that ground: its
