@@ -150,14 +150,16 @@ class Pyocd(Method):
 
 
 class OpenOcd(Method):
-    """A debug probe through OpenOCD; `config` are its script files for the part.
+    """A debug probe through OpenOCD; `config` are its script files for the part or the board.
 
     `interface` is the script of the probe that usually goes with the board, for systems that do not list USB devices.
+    `transport` is what a probe speaks that can speak several.
     """
 
     method: Literal["openocd"]
     config: Annotated[list[Word], Field(min_length=1)]
     interface: Word = "interface/stlink.cfg"
+    transport: Literal["swd", "jtag"] = "swd"
 
     TOOL = "openocd"
     INSTALL = "apt install openocd, brew install open-ocd"
@@ -183,7 +185,7 @@ class OpenOcd(Method):
         if re.fullmatch(r"[A-Za-z0-9_-]+", serial):  # old ST-Links have one that cannot be written down
             options[2:2] = ["-c", f"adapter serial {serial}"]
         if "jlink" in scripts[0]:
-            options[2:2] = ["-c", "transport select swd"]
+            options[2:2] = ["-c", f"transport select {self.transport}"]
         write = f"program {{{image.file('elf').as_posix()}}} verify reset exit"
         return [Run((tool, *options, "-c", write), "verified by OpenOCD")]
 
