@@ -154,7 +154,7 @@ devices: $(READY) ## devices that differ: floors, the network that is told, writ
 
 test: $(READY) lint ## lint, types and every test
 	@scripts/targets.sh || echo "tests that need what is missing are skipped, with the reason"
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest -n auto --maxprocesses 8 --dist loadfile
 
 lint: $(READY) ## formatting, lint and strict types, of Python and C
 	$(VENV)/bin/ruff check .

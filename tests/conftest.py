@@ -16,9 +16,15 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from hypothesis import settings
 from onnx import TensorProto, helper, numpy_helper
 
 from codegen.metadata import attach_metadata, metadata_from_dict
+
+# The same examples in every run, so that a change is judged by what it changed; the other profile looks for more.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("exploring", max_examples=1000, deadline=None)
+settings.load_profile("repeatable")
 
 
 def pytest_configure() -> None:

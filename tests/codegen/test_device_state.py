@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from codegen.device_state import (
@@ -44,7 +44,6 @@ def test_log2_is_within_a_64th_of_an_octave_and_never_falls() -> None:
     np.testing.assert_array_equal(log2_q8(1 << np.arange(31)), 256 * np.arange(31))
 
 
-@settings(deadline=None)
 @given(st.integers(G_MIN, G_MAX), st.integers(G_MIN, G_MAX))
 @example(100_113, 100_000)
 def test_reference_widths_are_differences_of_the_table(here: int, there: int) -> None:
@@ -105,7 +104,6 @@ def test_no_pulse_teaches_nothing() -> None:
         assert (found.log2_rate_q4[0], found.pulses[0]) == (5, 2)
 
 
-@settings(deadline=None)
 @given(
     st.integers(-(2**31), 2**31 - 1),
     st.integers(-(2**31), 2**31 - 1),

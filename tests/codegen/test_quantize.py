@@ -60,7 +60,7 @@ def test_ticks_and_directions_follow_the_float_predictor(networks, tmp_path, enc
         np.testing.assert_allclose(ticks * direction, float_ticks * float_direction, atol=5e-4 * ticks.max())
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sizes=st.lists(st.integers(1, 40), min_size=0, max_size=5),
     seed=st.integers(0, 1000),

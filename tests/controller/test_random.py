@@ -68,7 +68,6 @@ def act(rig: Any, action: str, value: Any) -> None:
 
 @settings(
     max_examples=EXAMPLES,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -102,7 +102,7 @@ concentrations = st.sampled_from((0.008, 20.0)) | st.floats(np.log(0.008), np.lo
 a_point = st.tuples(voltages, st.floats(40e-9, 50e-9), st.floats(0.3e-9, 0.5e-9), concentrations)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(a_point, min_size=1, max_size=60))
 def test_compiled_equals_numpy_on_drawn_points(points: list[tuple[float, float, float, float]]) -> None:
     columns = np.array(points).T

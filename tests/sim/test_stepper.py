@@ -40,7 +40,7 @@ def noisy(cadence_steps: int) -> NoisePreset:
     return load_preset("prototype", cadence_s=cadence_steps * DT_S)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     model=st.sampled_from(sorted(MODELS)),
     seed=st.integers(0, 2**63 - 1),
@@ -137,7 +137,7 @@ def test_walks_stay_within_their_bounds_and_visit_them() -> None:
     assert np.all((p.n_1e26 >= p.low_1e26) & (p.n_1e26 <= p.high_1e26))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     y=st.lists(st.floats(0.0, 1e-3), min_size=1, max_size=300), tolerance=st.sampled_from([0.0, 1e-8, 5e-5])
 )

@@ -37,7 +37,7 @@ def histories(draw: st.DrawFn) -> list[tuple[list[int], list[float]]]:
     return result
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), records=histories())
 def test_value_is_numpy_interpolation(
     data: st.DataObject, records: list[tuple[list[int], list[float]]]
@@ -53,7 +53,7 @@ def test_value_is_numpy_interpolation(
     np.testing.assert_allclose(history.value(sample, t), expected, rtol=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(records=histories(), kernel=st.sampled_from([11, 101, 1001]), fraction=st.floats(0, 1))
 def test_smoothing_is_the_moving_average_of_the_padded_history(
     records: list[tuple[list[int], list[float]]], kernel: int, fraction: float
