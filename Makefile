@@ -11,13 +11,14 @@ SEED   ?= 1
 PAIRS  ?= 10000
 TRIALS ?= 10000
 EVALUATION_SEED ?= 20240312
-# Which network becomes the firmware: PRESET=best, PRESET=paper or PRESET=voltage (which chooses the pulse's voltage,
+# Which network becomes the firmware: PRESET=best, PRESET=paper, PRESET=table (a look-up table) or PRESET=voltage (which chooses the pulse's voltage,
 # and records some minutes first), or any of them by name with DEPLOY=NAME.
 PRESET ?= best
 DEPLOY_best  := log_expected
 DEPLOY_paper := ft_smoothed
+DEPLOY_table := table_16x16
 DEPLOY_voltage := log_voltage
-DEPLOY ?= $(or $(DEPLOY_$(PRESET)),$(error PRESET=$(PRESET): choose best, paper or voltage))
+DEPLOY ?= $(or $(DEPLOY_$(PRESET)),$(error PRESET=$(PRESET): choose best, paper, table or voltage))
 # What the firmware is to be good at: size, balanced or speed.
 PROFILE ?= balanced
 PAPER_SEEDS ?= 5
@@ -37,7 +38,7 @@ $(READY): pyproject.toml setup.py $(wildcard sim/kernel/*.[ch]) sim/kernel/build
 	@touch $@
 
 # --- the main job -----------------------------------------------------------------------------------------
-NETWORK_NAMES := mlp_rpd_t mlp_rpd_g ft_unsmoothed ft_smoothed log_mlp log_smoothed log_expected
+NETWORK_NAMES := mlp_rpd_t mlp_rpd_g ft_unsmoothed ft_smoothed log_mlp log_smoothed log_expected table_16x16
 VOLTAGE       := $(BUILD)/networks/log_voltage.onnx
 NETWORKS      := $(NETWORK_NAMES:%=$(BUILD)/networks/%.onnx) $(if $(filter log_voltage,$(DEPLOY)),$(VOLTAGE))
 TRAINED       := $(BUILD)/networks/.trained
@@ -77,7 +78,7 @@ $(VOLTAGE): $(SIM_CODE) $(TRAIN_CODE) $(call inputs,NOISE SEED) | $(READY)
 	@touch $@
 
 $(BUILD)/baselines.json: $(TRAINED) train/baselines.py
-	$(PY) -m train baselines $(DATASET) --responses $(RESPONSES) -o $@
+	$(PY) -m train baselines $(DATASET) -o $@
 
 $(BUILD)/evaluation.json: $(TRAINED) $(filter $(VOLTAGE),$(NETWORKS)) $(BUILD)/baselines.json $(call inputs,BOARD TRIALS EVALUATION_SEED)
 	$(PY) -m train evaluate $(NETWORKS) --baselines $(BUILD)/baselines.json --board $(BOARD) --noise $(NOISE) \

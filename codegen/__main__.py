@@ -81,8 +81,9 @@ def firmware(
         model, load_board(board_name), output, calibration, force, results, profile, search, report_measuring
     )
     bits = ", ".join(map(str, made.model.weight_bits))
+    weights = f"weights of {bits} bits, " if bits else ""
     click.echo(
-        f"{output}: {made.model.topology} for board {board_name}, profile {profile}, weights of {bits} bits, "
+        f"{output}: {made.model.topology} for board {board_name}, profile {profile}, {weights}"
         f"{made.table_bytes} bytes of tables, output "
         f"within {made.report['output_rms_error_of_full_scale']:.1e} rms and "
         f"{made.report['output_max_error_of_full_scale']:.1e} at most of the float network's full scale"

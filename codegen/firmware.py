@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ from codegen import VERSION
 from codegen.boards import Board, board_from_fields
 from codegen.calibration import dataset_pairs, grid_pairs
 from codegen.folding import fold, voltages_of, window_nS
-from codegen.kernels import has_narrow_forms, kernel_of, padded, table_bytes
+from codegen.kernels import has_narrow_forms, kernel_for, kernel_of, padded, table_bytes
 from codegen.measured_accuracy import measured_accuracy
 from codegen.onnx_import import FloatNetwork, load_network
 from codegen.precision import precision_report
 from codegen.profiles import BALANCED, PROFILES, SIZE, Profile
-from codegen.qmodel import QuantizedModel
+from codegen.qmodel import QuantizedModel, WeightBits
 from codegen.quantize import quantize
+from codegen.quantize_table import quantize_table, table_report
 from codegen.render import RUNTIME_VERSION, render, templates_sha256
 from codegen.widths import WidthChoice, WidthSearch, choose_widths
 from sim.errors import UserError
@@ -41,8 +42,8 @@ class Firmware:
 
     @property
     def kernel(self) -> str:
-        """Name of the layer kernel, which the board's core and the profile decide."""
-        return kernel_of(self.board.target.cpu, self.profile)
+        """Name of the layer kernel, which the board's core and the profile decide; a table has its own."""
+        return kernel_for(self.model, self.board.target.cpu, self.profile)
 
     @property
     def table_bytes(self) -> int:
@@ -60,6 +61,7 @@ def make_firmware(
     profile: Profile = BALANCED,
     search: WidthSearch | None = None,
     progress: Callable[[str], None] = lambda what: None,
+    weight_bits: Sequence[WeightBits] | None = None,
 ) -> Firmware:
     """Import, quantise and render `network_path` into `folder`, whole or not at all.
 
@@ -70,6 +72,7 @@ def make_firmware(
         profile: what it is to be good at.
         search: on what profile `size` measures the widths of weights [as `WidthSearch` says].
         progress: called with the widths that are measured next.
+        weight_bits: for profile `size`, the width of every layer's weights instead of a search.
 
     Raises:
         UserError: bad input, or `folder` holds something that is not ours to replace.
@@ -88,13 +91,17 @@ def make_firmware(
     knows = network.metadata.knows_device
     pairs = pairs.with_states() if knows else pairs.with_reductions(voltages_of(network, board))
     choice = None
-    kernel = kernel_of(board.target.cpu, profile)
-    if profile == SIZE and has_narrow_forms(kernel):
+    if network.table is not None:
+        model = quantize_table(network, network.table, board)
+    elif profile == SIZE and weight_bits is None and has_narrow_forms(kernel_of(board.target.cpu, profile)):
         model, choice = choose_widths(network, board, pairs, search or WidthSearch(), progress)
     else:
-        model = quantize(network, board, pairs)
-    _require_room(model, board, kernel)
-    report = precision_report(fold(network, board), model, pairs)
+        model = quantize(network, board, pairs, weight_bits)
+    _require_room(model, board, kernel_for(model, board.target.cpu, profile))
+    if network.table is not None:
+        report = table_report(network, board, model, pairs)
+    else:
+        report = precision_report(fold(network, board), model, pairs)
     accuracy = measured_accuracy(results, predictor_name(network_path), board.name) if results else None
     files = render(model, board, network.sha256, report, accuracy, profile, choice)
     files[INTEGER_MODEL] = model.to_json()
@@ -246,8 +253,11 @@ def _require_room(model: QuantizedModel, board: Board, kernel: str) -> None:
     )
     for what, bytes_needed, where, bytes_there in needs:
         if bytes_needed > bytes_there:
-            widest = max(model.layers, key=lambda layer: layer.rows * layer.columns)
-            raise UserError(
+            problem = (
                 f"network {model.topology} is too large for board '{board.name}': its {what} take {bytes_needed} "
-                f"bytes of {bytes_there} bytes of {where}; the largest layer is {widest.columns} -> {widest.rows}"
+                f"bytes of {bytes_there} bytes of {where}"
             )
+            if not model.layers:
+                raise UserError(problem)
+            widest = max(model.layers, key=lambda layer: layer.rows * layer.columns)
+            raise UserError(f"{problem}; the largest layer is {widest.columns} -> {widest.rows}")

@@ -155,12 +155,8 @@ def reference_times(network: FloatNetwork, board: Board) -> ReferenceTimes | Non
         ) from None
 
 
-def fold(network: FloatNetwork, board: Board) -> FoldedNetwork:
-    """Fold the metadata's scales into the first and the last layer.
-
-    Raises:
-        UserError: the result is not finite.
-    """
+def input_stages(network: FloatNetwork) -> tuple[InputStage, ...]:
+    """How each input of a network becomes an integer."""
     g_min_nS, g_max_nS = window_nS(network)
     span_nS = g_max_nS - g_min_nS
     ranges = [("g_start_S", g_min_nS, g_max_nS), ("delta_g_S", -span_nS, span_nS)]
@@ -171,7 +167,16 @@ def fold(network: FloatNetwork, board: Board) -> FoldedNetwork:
             (STATE_NAMES[0], -128 << (RATE_INPUT_BITS - RATE_BITS), 127 << (RATE_INPUT_BITS - RATE_BITS))
         )
         ranges.append((STATE_NAMES[1], 0, SURE_PULSES << PULSES_INPUT_BITS))
-    inputs = tuple(_input_stage(name, lowest, highest) for name, lowest, highest in ranges)
+    return tuple(_input_stage(name, lowest, highest) for name, lowest, highest in ranges)
+
+
+def fold(network: FloatNetwork, board: Board) -> FoldedNetwork:
+    """Fold the metadata's scales into the first and the last layer.
+
+    Raises:
+        UserError: the result is not finite.
+    """
+    inputs = input_stages(network)
     layers = list(network.layers)
     weights, bias = layers[0].weights.copy(), layers[0].bias.copy()
     output = network.metadata.output

@@ -19,6 +19,7 @@ from firmware_templates import KERNELS
 
 PORTABLE, PACKED, ARMV7EM, THUMB, THUMB32 = "portable", "packed", "armv7em", "thumb", "thumb32"
 RV32IM, AVR = "rv32im", "avr"
+TABLE = "table"  # of models that are a look-up table, for every core
 _OF_CPU = {
     "cortex-m0": THUMB,
     "cortex-m0plus": THUMB,
@@ -34,7 +35,16 @@ _ARRAYS_ROWS = {
     RV32IM: 8,
     AVR: 1,
 }  # rows at once of kernels with arrays of weights, biases and shifts
-_PADDING = {PORTABLE: 1, PACKED: 8, ARMV7EM: 16, THUMB: 8, THUMB32: 8, RV32IM: 8, AVR: 1}  # of activations
+_PADDING = {
+    PORTABLE: 1,
+    PACKED: 8,
+    ARMV7EM: 16,
+    THUMB: 8,
+    THUMB32: 8,
+    RV32IM: 8,
+    AVR: 1,
+    TABLE: 1,
+}  # of activations
 _NARROW = (PACKED, ARMV7EM, THUMB)  # kernels with forms for weights of fewer than 16 bits
 _TWELVE = "ouro_dense_w12.c"
 _NARROW_COLUMNS = 4  # that an armv7em form without a loop over columns takes
@@ -45,6 +55,11 @@ def kernel_of(cpu: str, profile: Profile = BALANCED) -> str:
     """Name of the kernel for a core; cores without one of their own get plain C."""
     kernel = _OF_CPU.get(cpu.lower(), PORTABLE)
     return _FOR_PROFILE.get((kernel, profile), kernel)
+
+
+def kernel_for(model: QuantizedModel, cpu: str, profile: Profile = BALANCED) -> str:
+    """Name of the kernel for a model on a core."""
+    return kernel_of(cpu, profile) if model.table is None else TABLE
 
 
 def has_narrow_forms(kernel: str) -> bool:
@@ -95,7 +110,12 @@ class LayerTable:
 
 
 def layer_tables(model: QuantizedModel, kernel: str) -> list[LayerTable]:
-    """Every layer's table. Inputs that may be negative have forms of their own in the thumb kernel."""
+    """Every layer's table; none of a model that is a look-up table.
+
+    Inputs that may be negative have forms of their own in the thumb kernel.
+    """
+    if not model.layers:
+        return []
     signed = [True, *(not layer.relu for layer in model.layers[:-1])]
     return [_table(layer, kernel, inputs) for layer, inputs in zip(model.layers, signed, strict=True)]
 
@@ -225,7 +245,9 @@ def _multiple(count: int, of: int) -> int:
 
 
 def table_bytes(model: QuantizedModel, kernel: str) -> int:
-    """Flash taken by weights, biases and shifts."""
+    """Flash taken by weights, biases and shifts, or by a table's nodes and values."""
+    if model.table is not None:
+        return model.table.table_bytes
     if kernel in _ARRAYS_ROWS:
         return sum(
             2 * sum(map(len, table.weights)) + 4 * len(table.bias) + len(table.shift)

@@ -1,6 +1,7 @@
 """From an ONNX file to a `FloatNetwork`: a chain of affine layers and ReLUs with the meaning of its numbers.
 
-Anything that is not such a chain is refused by name; nothing is guessed.
+A look-up table (`codegen.table`) may stand in the place of the chain. Anything else is refused by name; nothing is
+guessed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper
 
 from codegen.metadata import NetworkMetadata, read_metadata
+from codegen.table import FloatTable, is_table, table_of
 from sim.errors import UserError
 
 FloatArray = npt.NDArray[np.float64]
@@ -52,11 +54,12 @@ class FloatLayer:
 
 @dataclass(frozen=True, eq=False)
 class FloatNetwork:
-    """The network as trained, evaluated in float64."""
+    """The network as trained, evaluated in float64. One with a `table` has no layers."""
 
     layers: tuple[FloatLayer, ...]
     metadata: NetworkMetadata
     sha256: str  # of the ONNX file
+    table: FloatTable | None = None
 
     def normalise(self, g_start_S: FloatArray, g_target_S: FloatArray, *further: FloatArray) -> FloatArray:
         """Network inputs (n, inputs) from conductances in siemens and further inputs in their units, (n,) each."""
@@ -72,6 +75,8 @@ class FloatNetwork:
         x = self.normalise(g_start_S, g_target_S, *further)
         for layer in self.layers:
             x = layer.evaluate(x)
+        if self.table is not None:
+            x = self.table.evaluate(x)
         return self.metadata.output.offset + self.metadata.output.scale * x[:, 0]
 
     def width_s(self, g_start_S: FloatArray, g_target_S: FloatArray, *further: FloatArray) -> FloatArray:
@@ -101,8 +106,22 @@ def load_network(path: Path) -> FloatNetwork:
     if not model.HasField("graph"):
         raise UserError(f"{path}: not an ONNX file, or a damaged one: it holds no graph")
     metadata = read_metadata(model, path)
-    layers = _Chain(model.graph, path, len(metadata.inputs)).layers()
-    return FloatNetwork(layers, metadata, hashlib.sha256(content).hexdigest())
+    sha256 = hashlib.sha256(content).hexdigest()
+    if is_table(model.graph):
+        return FloatNetwork((), metadata, sha256, _table(model.graph, metadata, path))
+    return FloatNetwork(_Chain(model.graph, path, len(metadata.inputs)).layers(), metadata, sha256)
+
+
+def _table(graph: onnx.GraphProto, metadata: NetworkMetadata, path: Path) -> FloatTable:
+    change = metadata.inputs[1]
+    if len(metadata.inputs) != 2 or metadata.output.encoding != "log10_s":
+        raise UserError(f"{path}: a look-up table must have two inputs and a log10_s output")
+    if change.offset != 0.0 or change.scale < 0.0 or metadata.inputs[0].scale < 0.0:
+        raise UserError(f"{path}: a look-up table needs {change.name} from offset 0, and positive scales")
+    try:
+        return table_of(graph)
+    except ValueError as error:
+        raise UserError(f"{path}: unusable look-up table: {error}") from None
 
 
 class _Chain:

@@ -29,8 +29,8 @@ def precision_report(folded: FoldedNetwork, model: QuantizedModel, pairs: Calibr
             {
                 "rows": layer.rows,
                 "columns": layer.columns,
-                "max_error": _digits(error),
-                "max_error_of_largest": _digits(error / largest if largest else 0.0),
+                "max_error": digits(error),
+                "max_error_of_largest": digits(error / largest if largest else 0.0),
                 "accumulator_min": int(bounds.lowest.min()),
                 "accumulator_max": int(bounds.highest.max()),
             }
@@ -42,11 +42,11 @@ def precision_report(folded: FoldedNetwork, model: QuantizedModel, pairs: Calibr
         "calibration": pairs.source,
         "pairs": len(pairs.g_start_nS),
         "layers": layers,
-        "output_max_error_of_full_scale": _digits(float(np.abs(errors).max()) / full_scale),
-        "output_rms_error_of_full_scale": _digits(float(np.sqrt(np.mean(errors**2))) / full_scale),
+        "output_max_error_of_full_scale": digits(float(np.abs(errors).max()) / full_scale),
+        "output_rms_error_of_full_scale": digits(float(np.sqrt(np.mean(errors**2))) / full_scale),
     }
 
 
-def _digits(value: float) -> float:
+def digits(value: float) -> float:
     """Four digits: more would depend on the summation order of the machine's BLAS."""
     return float(f"{value:.3e}")

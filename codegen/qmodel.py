@@ -19,6 +19,7 @@ from codegen.device_state import ReferenceTimes
 from codegen.fixed import INT16_MAX, INT16_MIN, INT32_MAX, rshift_round
 from codegen.metadata import REDUCTION, STATE_NAMES
 from codegen.proof import IntegerLayer, Interval, prove_accumulators
+from codegen.qtable import PLACE_LENGTH, TABLE_DECODE, QuantizedTable
 from codegen.validation import StrictModel, first_problem
 from sim.errors import UserError
 
@@ -188,6 +189,7 @@ class QuantizedModel(StrictModel):
     layers: tuple[QuantizedLayer, ...]
     decode: Decode
     reference: ReferenceModel | None = None
+    table: QuantizedTable | None = None
 
     @model_validator(mode="after")
     def _must_be_sound(self) -> QuantizedModel:
@@ -212,6 +214,12 @@ class QuantizedModel(StrictModel):
         ):
             raise ValueError(f"the input {REDUCTION} must reach from 0 to the greatest reduction")
         self.reference_times()
+        if self.table is not None:
+            if self.layers or names or self.encoding != "log10_s":
+                raise ValueError("a table must stand alone, with two inputs and a log10_s output")
+            if (self.decode.multiplier, self.decode.shift) != TABLE_DECODE:
+                raise ValueError("a table's decode must be {} / 2**{}".format(*TABLE_DECODE))
+            return self
         if not self.layers or self.layers[0].columns != len(self.inputs) or self.layers[-1].rows != 1:
             raise ValueError(f"the layers must lead from {len(self.inputs)} inputs to one output")
         if any(b.columns != a.rows for a, b in pairwise(self.layers)):
@@ -246,7 +254,9 @@ class QuantizedModel(StrictModel):
 
     @property
     def topology(self) -> str:
-        """Layer widths, such as 2-32-64-32-1."""
+        """Layer widths, such as 2-32-64-32-1, or a table's nodes, such as table-16x16x2."""
+        if self.table is not None:
+            return self.table.topology
         return "-".join(str(n) for n in [self.layers[0].columns, *(layer.rows for layer in self.layers)])
 
     @property
@@ -257,11 +267,13 @@ class QuantizedModel(StrictModel):
     @property
     def buffer_length(self) -> int:
         """Activations the firmware holds at most at a time: the widest layer's inputs."""
+        if self.table is not None:
+            return PLACE_LENGTH
         return max(layer.columns for layer in self.layers)
 
     def to_json(self) -> str:
         """Exact and stable: equal models give equal text; one row of numbers a line."""
-        left_out = None if self.knows_device else {"reference"}
+        left_out = {name for name in ("reference", "table") if getattr(self, name) is None}
         text = self.model_dump_json(by_alias=True, indent=1, exclude=left_out)
         return re.sub(r"\[\s+(-?\d+(?:,\s+-?\d+)*)\s+\]", _on_one_line, text) + "\n"
 

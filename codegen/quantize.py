@@ -128,7 +128,7 @@ class _Quantiser:
         layers = []
         for index, (layer, sums) in enumerate(zip(self.folded.layers, self.sums, strict=True)):
             hidden = index < len(drops)
-            wanted_bits = _output_bits(self.largest[index]) - drops[index] if hidden else None
+            wanted_bits = output_bits(self.largest[index]) - drops[index] if hidden else None
             scales = _Scales(self.weight_bits[index], interval, x_bits, wanted_bits)
             rounding = self._rounding(index, x_bits, x)
             rough = _quantise_layer(layer, scales, rounding)
@@ -203,8 +203,8 @@ class _Scales:
     wanted_bits: Int64Array | None  # fraction bits of its outputs, (rows,); None for the output layer
 
 
-def _output_bits(largest: FloatArray) -> Int64Array:
-    """Fraction bits that let each activation fill int16, (rows,)."""
+def output_bits(largest: FloatArray) -> Int64Array:
+    """Fraction bits that let activations of these largest magnitudes fill int16, (rows,)."""
     # Rows that hardly ever fire get a scale of their layer's order: one that fits them alone helps nobody.
     lively = np.maximum(largest, largest.max() * LIVELY)
     lively = np.where(lively > 0, lively, 1.0)

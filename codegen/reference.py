@@ -117,6 +117,8 @@ class ReferencePredictor:
             x = quantise_inputs(self.model.inputs, [value[begin : begin + CHUNK] for value in values])
             for layer in self._layers:
                 x = layer(x)
+            if self.model.table is not None:
+                x = self.model.table.accumulators(x.astype(np.int64))[:, None].astype(np.float64)
             result[begin : begin + CHUNK] = x[:, 0]
         return result
 

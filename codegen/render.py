@@ -16,11 +16,12 @@ import jinja2
 from codegen import VERSION
 from codegen.boards import Board
 from codegen.cross import is_predictor_source
-from codegen.kernels import AVR, LayerTable, kernel_files, kernel_of, layer_tables, padded, table_bytes
+from codegen.kernels import AVR, LayerTable, kernel_files, kernel_for, layer_tables, padded, table_bytes
 from codegen.measured_accuracy import accuracy_rows
 from codegen.profiles import BALANCED, Profile
 from codegen.proof import Interval
 from codegen.qmodel import QuantizedLayer, QuantizedModel
+from codegen.qtable import slopes
 from codegen.widths import WidthChoice
 from firmware_templates import GENERATED, KERNELS, PROJECT, STATIC
 from sim.accuracy import AccuracyRecord
@@ -28,6 +29,7 @@ from sim.accuracy import AccuracyRecord
 RUNTIME_VERSION = 3  # ouro_fixed.h asserts that it is its own
 SOURCE_FOLDER = "src"  # headers too: the Arduino tools look for them nowhere else
 LINE_WIDTH = 100
+TABLE_STAGES = 2  # of a look-up table: the place, the value
 
 
 @dataclass(frozen=True)
@@ -90,14 +92,15 @@ def render(
         profile: decides the kernel, with the board's core.
         choice: how the widths of the weights were chosen; None where they were not.
     """
+    roots = (GENERATED, PROJECT, KERNELS)
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([GENERATED, PROJECT]),
+        loader=jinja2.FileSystemLoader(roots),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    kernel = kernel_of(board.target.cpu, profile)
+    kernel = kernel_for(model, board.target.cpu, profile)
     outputs = _outputs(model, kernel)
     tables = layer_tables(model, kernel)
     context = {
@@ -109,9 +112,12 @@ def render(
         "choice_rows": _choice_rows(choice),
         "table_bytes": table_bytes(model, kernel),
         "buffer_length": padded(model.buffer_length, kernel),
-        "input_length": tables[0].columns,
+        "layers": len(tables) or TABLE_STAGES,
+        "input_length": tables[0].columns if tables else len(model.inputs),
         "tables": [_Table.of(*each) for each in zip(model.layers, model.accumulators, tables, strict=True)],
         "reference_lines": _lines,
+        "words": _words,
+        "slopes": slopes,
         "board": board,
         "report": report,
         "accuracy": accuracy,
@@ -124,7 +130,7 @@ def render(
     files = {}
     for target, path in outputs.items():
         if path.suffix == ".j2":
-            root = PROJECT if path.is_relative_to(PROJECT) else GENERATED
+            root = next(r for r in roots if path.is_relative_to(r))
             files[target] = environment.get_template(path.relative_to(root).as_posix()).render(context)
         else:
             files[target] = path.read_text(encoding="utf-8")
@@ -145,7 +151,8 @@ def _choice_rows(choice: WidthChoice | None) -> list[tuple[str, str, list[str]]]
 def templates_sha256() -> str:
     """Hash of all templates and static sources, names included."""
     digest = hashlib.sha256()
-    files = [*STATIC.glob("*.[ch]"), *GENERATED.glob("*.j2"), *KERNELS.glob("*/*.[ch]"), *_project()]
+    kernels = (path for pattern in ("*/*.[ch]", "*/*.j2") for path in KERNELS.glob(pattern))
+    files = [*STATIC.glob("*.[ch]"), *GENERATED.glob("*.j2"), *kernels, *_project()]
     for path in sorted(files, key=lambda path: (path.name, path.parent.name)):
         content = path.read_bytes()
         digest.update(f"{path.name} {len(content)}\n".encode() + content)
@@ -155,7 +162,8 @@ def templates_sha256() -> str:
 def _outputs(model: QuantizedModel, kernel: str) -> dict[str, Path]:
     """What each file of the folder is made of; templates named `_*` are parts of others."""
     templates = [path for path in GENERATED.glob("*.j2") if not path.name.startswith("_")]
-    sources = [*STATIC.glob("*.[ch]"), *kernel_files(model, kernel), *templates]
+    of_kernel = [*kernel_files(model, kernel), *(KERNELS / kernel).glob("*.j2")]  # these take another's place
+    sources = [*STATIC.glob("*.[ch]"), *templates, *of_kernel]
     return {
         **{f"{SOURCE_FOLDER}/{path.name.removesuffix('.j2')}": path for path in sources},
         **{path.relative_to(PROJECT).as_posix().removesuffix(".j2"): path for path in _project()},

@@ -57,18 +57,18 @@ def relative_difference(trace: ProgramTrace) -> Floats:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """How much more often one predictor hits than another on the same trials, and its 95 % interval (low, high)."""
+    """How far two predictors are apart on the same trials, on average, and its 95 % interval (low, high)."""
 
     difference: float
     ci95: tuple[float, float]
 
 
-def paired_difference(hits: Bools, other_hits: Bools) -> PairedDifference:
-    """Difference of two success rates, `hits` minus `other_hits`, (n,) each, trial by trial the same devices and noise.
+def paired_difference(found: Bools | Floats, other: Bools | Floats) -> PairedDifference:
+    """Mean of `found` minus `other`, (n,) each: hits or RPDs, trial by trial of the same devices and noise.
 
     The interval is the normal one of the paired differences.
     """
-    each = hits.astype(np.float64) - other_hits
+    each = found.astype(np.float64) - other
     half = float(stats.norm.ppf(0.5 * (1 + CONFIDENCE))) * float(each.std()) / np.sqrt(len(each))
     mean = float(each.mean())
     return PairedDifference(mean, (mean - half, mean + half))

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 from pydantic import TypeAdapter
 
 from codegen.boards import Board
@@ -24,78 +23,29 @@ from sim.models import JART_FIT, DeviceModel
 from sim.noise import NoisePreset
 from sim.output_files import write_json
 from train.baselines import NoiseFreeInverse, NoiseFreePredictor
-from train.expected import ExpectedRpd
-from train.recipes import EXPECTED
-from train.responses import load as load_responses
-from train.sidecar import file_sha256
-from train.table import NAME as TABLE
-from train.table import NODES, LogTimeTable, TablePredictor
 
 NOISE_FREE, NOISE_FREE_SCALED = "noise_free_inverse", "noise_free_scaled"
 EVALUATION_SEED = 20_240_312  # any but a data set's
 
 
 @dataclass(frozen=True)
-class FittedTable:
-    """A `LogTimeTable` as plain numbers."""
-
-    responses_sha256: str
-    g_low_S: float
-    g_high_S: float
-    log10_s: list[list[list[float]]]
-
-    def __post_init__(self) -> None:
-        """Refuse what is no table.
-
-        Raises:
-            ValueError: it has another shape or holds numbers that are not finite.
-        """
-        values = np.array(self.log10_s, dtype=np.float64)
-        if values.shape != (2, NODES, NODES) or not np.isfinite(values).all():
-            raise ValueError("not a table of log times")
-
-    @classmethod
-    def fitted(cls, responses: Path) -> FittedTable:
-        """Fit the table to recorded responses.
-
-        Raises:
-            UserError: they are missing or damaged.
-        """
-        data = load_responses(responses)
-        pairs = ExpectedRpd.of(data, EXPECTED.targets, EXPECTED.scaling)
-        table = LogTimeTable.fitted(pairs, *data.params.window_S())
-        return cls(file_sha256(responses), table.g_low_S, table.g_high_S, table.log_time.tolist())
-
-    def table(self) -> LogTimeTable:
-        """The table as arrays."""
-        return LogTimeTable(np.array(self.log10_s), self.g_low_S, self.g_high_S)
-
-
-@dataclass(frozen=True)
 class Baselines:
-    """What `train baselines` writes: everything that determines the baselines.
-
-    `table` holds the log times of the look-up table where there were responses to fit it to.
-    """
+    """What `train baselines` writes: everything that determines the baselines."""
 
     v_set_V: float
     v_reset_V: float
     time_scale: float
     dataset_sha256: str
     test_rpd_g: dict[str, float]
-    table: FittedTable | None = None
 
     def predictors(self, board: Board) -> dict[str, PulsePredictor]:
         """Return the baselines on a board's timer, by name."""
         inverse = NoiseFreeInverse.of_model(self.v_set_V, self.v_reset_V)
         params = board.bench_params()
-        found: dict[str, PulsePredictor] = {
+        return {
             NOISE_FREE: NoiseFreePredictor(inverse, params),
             NOISE_FREE_SCALED: NoiseFreePredictor(inverse.scaled(self.time_scale), params),
         }
-        if self.table is not None:
-            found[TABLE] = TablePredictor(self.table.table(), params)
-        return found
 
     @classmethod
     def read(cls, path: Path) -> Baselines:

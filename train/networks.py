@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from codegen.metadata import NetworkMetadata
 from codegen.onnx_import import load_network
 from sim import dataset as sim_dataset
@@ -20,11 +22,12 @@ from train.fit import fit
 from train.loop import Progress, Selected, outputs
 from train.model import PulsePredictorMLP
 from train.parallel import Task, run_tasks
-from train.recipes import ExpectedRecipe, FinetuneRecipe, FitRecipe, Recipe
+from train.recipes import ExpectedRecipe, FinetuneRecipe, FitRecipe, Recipe, TableRecipe
+from train.responses import Responses, parameters_of
 from train.responses import load as load_responses
-from train.responses import parameters_of
 from train.samples import Samples
 from train.sidecar import file_sha256, is_current, made_from, network_path, write_sidecar
+from train.table import fit_table, write_table
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,10 @@ def run_recipe(place: Workplace, recipe: Recipe, progress: Progress) -> None:
         run_fit(place, recipe, progress)
     elif isinstance(recipe, FinetuneRecipe):
         run_finetune(place, recipe, progress)
-    else:
+    elif isinstance(recipe, ExpectedRecipe):
         run_expected(place, recipe, progress)
+    else:
+        run_table(place, recipe, progress)
 
 
 def run_fit(place: Workplace, recipe: FitRecipe, progress: Progress) -> None:
@@ -151,10 +156,9 @@ def run_expected(place: Workplace, recipe: ExpectedRecipe, progress: Progress) -
     Raises:
         UserError: the workplace has no responses.
     """
-    if place.responses is None:
-        raise UserError(f"{recipe.name} needs recorded responses; `python -m train floor` records them")
+    responses = _responses(place, recipe)
     data = TrainingData.load(place.dataset, recipe.scaling)
-    pairs = ExpectedRpd.of(load_responses(place.responses), recipe.targets, recipe.scaling)
+    pairs = ExpectedRpd.of(responses, recipe.targets, recipe.scaling)
     weights = fit_expected(
         pairs, seed=place.seed, schedule=recipe.schedule, sizes=recipe.sizes, progress=progress
     )
@@ -163,6 +167,30 @@ def run_expected(place: Workplace, recipe: ExpectedRecipe, progress: Progress) -
     y = outputs(model, data.validation)
     selected = Selected(weights, data.validation.rpd_t(y), data.validation.rpd_g(y))
     _write(place, recipe, recipe.name, selected, data)
+
+
+def run_table(place: Workplace, recipe: TableRecipe, progress: Progress) -> None:
+    """Fit a look-up table to expected RPD and write its network file.
+
+    Raises:
+        UserError: the workplace has no responses.
+    """
+    responses = _responses(place, recipe)
+    data = TrainingData.load(place.dataset, recipe.scaling)
+    pairs = ExpectedRpd.of(responses, recipe.targets, recipe.scaling)
+    window_S = responses.params.window_S()
+    table = fit_table(pairs, window_S, schedule=recipe.schedule, nodes=recipe.nodes, progress=progress)
+    y = torch.from_numpy(table.evaluate(data.validation.x.double().numpy())[:, 0]).float()
+    path = place.network(recipe.name)
+    write_table(path, table, data.metadata)
+    scores = {"rpd_t": data.validation.rpd_t(y), "rpd_g": data.validation.rpd_g(y)}
+    write_sidecar(path, _made_from(place, recipe), scores)
+
+
+def _responses(place: Workplace, recipe: ExpectedRecipe | TableRecipe) -> Responses:
+    if place.responses is None:
+        raise UserError(f"{recipe.name} needs recorded responses; `python -m train floor` records them")
+    return load_responses(place.responses)
 
 
 @dataclass(frozen=True)
@@ -194,7 +222,7 @@ def _task_name(recipe: Recipe) -> str:
 
 def _made_from(place: Workplace, recipe: Recipe) -> dict[str, object]:
     parent = place.network(recipe.parent) if isinstance(recipe, FinetuneRecipe) else None
-    responses = place.responses_sha256 if isinstance(recipe, ExpectedRecipe) else None
+    responses = place.responses_sha256 if isinstance(recipe, ExpectedRecipe | TableRecipe) else None
     return made_from(recipe, place.dataset_sha256, responses, place.seed, parent)
 
 

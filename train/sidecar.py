@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.output_files import write_json
-from train.recipes import Recipe, describe
+from train.recipes import Recipe, TableRecipe, describe
 
 LIBRARIES = ("torch", "numpy", "onnx")
 # What the weights depend on; a change elsewhere must not retrain everything.
@@ -62,7 +62,10 @@ def made_from(
         "seed": seed,
         "parent_sha256": file_sha256(parent) if parent is not None else None,
         "versions": versions(),
-        "code_sha256": code_sha256(with_responses=responses_sha256 is not None),
+        "code_sha256": code_sha256(
+            with_responses=responses_sha256 is not None,
+            also=("table",) if isinstance(recipe, TableRecipe) else (),
+        ),
     }
     as_json: dict[str, Any] = json.loads(json.dumps(fields))
     return as_json

@@ -26,7 +26,6 @@ from train.evaluate import (
     NOISE_FREE,
     NOISE_FREE_SCALED,
     Baselines,
-    FittedTable,
     evaluate,
     network_predictors,
     write_baselines,
@@ -78,7 +77,7 @@ def main() -> None:
 def networks(
     dataset: Path, folder: Path, seed: int, responses: Path | None, divide_epochs: int, jobs: int | None
 ) -> None:
-    """Train every network from DATASET: the paper's four, and the logarithmic ones.
+    """Train every network from DATASET: the paper's four, the logarithmic ones, and the look-up table.
 
     Networks that are there and were made from the same data, options and code are kept.
     """
@@ -124,9 +123,8 @@ def finetune(dataset: Path, folder: Path, name: str, seed: int, divide_epochs: i
 
 @main.command()
 @dataset_argument
-@click.option("--responses", type=Input, help="Also fit a 16 x 16 look-up table of log times to these.")
 @click.option("-o", "--output", type=Input, required=True, help="JSON file for `evaluate --baselines`.")
-def baselines(dataset: Path, responses: Path | None, output: Path) -> None:
+def baselines(dataset: Path, output: Path) -> None:
     """Invert the noise-free model, and fit one factor on its times to the training histories of DATASET."""
     data = sim_dataset.load(dataset)
     parameters = sim_dataset.parameters(dataset)
@@ -138,7 +136,6 @@ def baselines(dataset: Path, responses: Path | None, output: Path) -> None:
         v_reset_V=parameters["v_reset_V"],
         time_scale=scaled.time_scale,
         dataset_sha256=file_sha256(dataset),
-        table=None if responses is None else FittedTable.fitted(responses),
         test_rpd_g={NOISE_FREE: inverse.rpd_g(test), NOISE_FREE_SCALED: scaled.rpd_g(test)},
     )
     write_baselines(output, result)

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from codegen.boards import load_board
+from codegen.onnx_import import load_network
 from sim.errors import UserError
 from train.expected import BEYOND, ExpectedRpd, fit_expected
+from train.export import metadata_of_dataset
 from train.features import LOG_SCALING
 from train.floor import floor_of, pair_errors
 from train.loop import Schedule
@@ -19,7 +20,7 @@ from train.model import PulsePredictorMLP
 from train.networks import Workplace, train_networks
 from train.recipes import EXPECTED
 from train.responses import DIRECTIONS, ResponseParams, Responses, parameters_of, recorded
-from train.table import NODES, LogTimeTable, TablePredictor
+from train.table import SMALLEST_CHANGE_S, fit_table, write_table
 
 SMALL = (2, 16, 16, 1)
 
@@ -87,31 +88,25 @@ def test_training_is_reproducible_from_the_seed(pairs: ExpectedRpd) -> None:
 
 
 def test_the_table_comes_close_to_the_floor(made_up: Responses, pairs: ExpectedRpd) -> None:
-    table = LogTimeTable.fitted(pairs, *made_up.params.window_S())
-    floor = floor_of(made_up, 40)
-    log_time = np.log10(table.width_s(floor.g_start_S, floor.g_target_S))
-    y = torch.from_numpy(LOG_SCALING.output.normalise(log_time)).float()
+    schedule = Schedule(400, rate=0.05)
+    table = fit_table(pairs, made_up.params.window_S(), schedule=schedule)
+    y = torch.from_numpy(table.evaluate(pairs.x.double().numpy())[:, 0]).float()
     found = float(pairs.of_outputs(y, torch.arange(len(pairs))).mean())
+    floor = floor_of(made_up, 40)
     assert floor.optimistic_rpd.mean() < found < 1.05 * floor.rpd.mean()
 
 
-def test_the_tables_weights_are_those_of_bilinear_interpolation() -> None:
-    rng = np.random.default_rng(5)
-    table = LogTimeTable(rng.normal(size=(2, NODES, NODES)), 1e-4, 5e-4)
-    start, target = rng.uniform(1e-4, 5e-4, (2, 500))
-    node, weight = table.corners(start, target)
-    np.testing.assert_allclose(weight.sum(axis=1), 1.0)
-    assert weight.min() >= 0.0 and node.min() >= 0 and node.max() < 2 * NODES * NODES
-    assert ((node >= NODES * NODES) == (target < start)[:, None]).all()
-    np.testing.assert_allclose((weight * (node // NODES % NODES)).sum(axis=1), (start - 1e-4) / 4e-4 * 15)
-
-
-def test_the_table_predicts_direction_and_whole_ticks() -> None:
-    table = LogTimeTable(np.full((2, NODES, NODES), -5.0), 1e-4, 5e-4)
-    predictor = TablePredictor(table, load_board("generic").bench_params())
-    direction, ticks, v_uV = predictor.predict(np.array([200_000] * 3), np.array([300_000, 100_000, 200_000]))
-    assert direction.tolist() == [1, -1, 0] and ticks.tolist() == [1000, 1000, 0]
-    assert v_uV.tolist() == [-342_000, 706_500, 0]
+def test_the_tables_file_holds_what_was_fitted(
+    made_up: Responses, pairs: ExpectedRpd, tiny_responses: Path, tmp_path: Path
+) -> None:
+    table = fit_table(pairs, made_up.params.window_S(), schedule=Schedule(2, rate=0.05), nodes=5)
+    path = tmp_path / "table.onnx"
+    write_table(path, table, metadata_of_dataset(LOG_SCALING, parameters_of(tiny_responses)))
+    read = load_network(path).table
+    assert read is not None
+    for name in ("start", "change", "values"):
+        assert np.array_equal(getattr(read, name), getattr(table, name))
+    assert read.change[0] * LOG_SCALING.delta_g.scale == pytest.approx(SMALLEST_CHANGE_S)
 
 
 def test_responses_of_other_devices_are_refused(

@@ -96,18 +96,18 @@ def test_from_data_set_to_report(call: Run, trained: Workplace, tmp_path: Path) 
     quick = (trained.dataset, "--responses", trained.responses, "--divide-epochs", 100, "-o", networks)
     done = run("networks", *quick, "--jobs", 1)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count(": trained; validation RPD") == 7
+    assert done.stdout.count(": trained; validation RPD") == 8
     for path in trained.directory.iterdir():  # the seeds are the same, so the bytes are
         assert (networks / path.name).read_bytes() == path.read_bytes()
     again = call("networks", *quick)
-    assert again.stdout.count(": already there; validation RPD") == 7
+    assert again.stdout.count(": already there; validation RPD") == 8
 
     baselines, records = tmp_path / "baselines.json", tmp_path / "records.json"
-    fitted = call("baselines", trained.dataset, "--responses", trained.responses, "-o", baselines)
+    fitted = call("baselines", trained.dataset, "-o", baselines)
     assert fitted.returncode == 0, fitted.stderr
-    model = networks / "log_mlp.onnx"
+    models = networks / "log_mlp.onnx", networks / "table_16x16.onnx"
     done = run(
-        "evaluate", model, "--baselines", baselines, "--noise", "prototype", "--trials", 40, "--json", "-o", records
+        "evaluate", *models, "--baselines", baselines, "--noise", "prototype", "--trials", 40, "--json", "-o", records
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == json.loads(records.read_text())

@@ -1,0 +1,64 @@
+#include "ouro_dense.h"
+
+#include "ouro_fixed.h"
+
+enum {
+    VALUE_SCALE = 16 /* from Q10 to Q14 */
+};
+
+#define PLACE_BITS 11U
+#define SLOPE_TO_PLACE 20U /* from 2**31 to 2**11 */
+#define RISE_TO_Q14 7U     /* a difference in Q10 times a place is in Q21 */
+
+/* The cell that a value lies in, by bisection, and its place there; beyond the axis it is the end's. */
+static uint32_t place_on(const ouro_axis_t *axis, int32_t value, int16_t *place)
+{
+    const OURO_FLASH int16_t *nodes = axis->nodes;
+    uint32_t left = 0U;
+    uint32_t right = axis->count - UINT32_C(1);
+    const int32_t inside = ouro_clamp(value, nodes[0], nodes[right]);
+
+    while ((right - left) > 1U) {
+        const uint32_t middle = (left + right) / 2U;
+
+        if (inside < nodes[middle]) {
+            right = middle;
+        } else {
+            left = middle;
+        }
+    }
+
+    /* Not beyond the cell's width, so that the product is at most 2**31. */
+    const uint32_t above = (uint32_t)(inside - nodes[left]);
+
+    *place = (int16_t)((above * axis->slopes[left]) >> SLOPE_TO_PLACE);
+    return left;
+}
+
+void ouro_dense(const ouro_layer_t *layer, const int16_t *x, int16_t *y)
+{
+    const int32_t change = x[1];
+    const uint32_t first_row = (change > 0) ? layer->start.count : 0U;
+    const uint32_t row = first_row + place_on(&layer->start, x[0], &y[1]);
+    const uint32_t column = place_on(&layer->change, (change < 0) ? -change : change, &y[2]);
+
+    y[0] = (int16_t)((row * layer->change.count) + column);
+}
+
+/* Between a value and the next: at most 65534 apart, so that products with a place fit int32_t; in Q14. */
+static int32_t between(const OURO_FLASH int16_t *values, int32_t place)
+{
+    const int32_t left = values[0];
+    const int32_t rise = values[1] - left;
+
+    return (left * VALUE_SCALE) + ouro_rshift_round(rise * place, RISE_TO_Q14);
+}
+
+int32_t ouro_dense_output(const ouro_layer_t *layer, const int16_t *x)
+{
+    const OURO_FLASH int16_t *values = &layer->log2_ticks_q10[x[0]];
+    const int32_t low = between(values, x[2]);
+    const int32_t high = between(&values[layer->change.count], x[2]);
+
+    return low + ouro_rshift_round((high - low) * (int32_t)x[1], PLACE_BITS);
+}
