@@ -208,7 +208,8 @@ def draw(runs: dict[str, Run], conditions: str, path: Path) -> None:
             axes.grid(alpha=0.25)
             axes.spines[["top", "right"]].set_visible(False)
         panels[row, 0].set_ylabel("share of cells")
-    panels[0, 0].legend(fontsize=7, frameon=False, loc="lower right")
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     figure.suptitle(conditions, fontsize=8)
     with whole_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=130, metadata={"Software": None})

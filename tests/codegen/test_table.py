@@ -43,7 +43,7 @@ Write = Callable[..., Path]
 def random_table(starts: int = 16, changes: int = 16, seed: int = 0, spread: float = 0.4) -> FloatTable:
     """Times that rise with the change, and some noise, as trained ones have."""
     rng = np.random.default_rng(seed)
-    start = np.sort(rng.uniform(0.17, 0.99, starts))
+    start = np.linspace(0.17, 0.99, starts) + rng.uniform(-0.2, 0.2, starts) / starts
     change = np.geomspace(2e-3, 0.83, changes)
     values = np.linspace(-1.0, 1.0, changes) / 4.0 + spread * rng.normal(size=(2, starts, changes))
     return FloatTable(*(v.astype(np.float32).astype(np.float64) for v in (start, change, values)))
