@@ -47,7 +47,7 @@ RESPONSES     := $(BUILD)/responses.h5
 FIRMWARE      := $(BUILD)/firmware/$(BOARD)
 VERIFIED      := $(BUILD)/verified/$(BOARD).json
 SIM_CODE      := $(wildcard sim/*.py sim/kernel/*.[ch] sim/presets/*.toml)
-TRAIN_CODE    := $(filter-out train/report%,$(wildcard train/*.py)) codegen/metadata.py codegen/onnx_import.py
+TRAIN_CODE    := $(filter-out train/report%,$(wildcard train/*.py)) codegen/metadata.py codegen/onnx_import.py codegen/table.py
 CODEGEN_CODE  := $(wildcard codegen/*.py) $(shell find firmware_templates -type f -not -path '*__pycache__*')
 
 # A variable counts as an input: its stamp file changes when its value does.

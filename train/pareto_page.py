@@ -11,6 +11,7 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from sim.accuracy import PairedDifference
 from sim.output_files import whole_file
@@ -48,6 +49,9 @@ def draw(points: Sequence[Point], floor_rpd: float | None, conditions: str, path
         if floor_rpd is not None:
             axes.axhline(floor_rpd, color="0.5", lw=1, ls="--", label="floor")
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(label)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0][0].set_ylabel("mean RPD, one shot")
@@ -72,11 +76,19 @@ def _scatter(axes: Axes, points: Sequence[Point], quantity: Callable[[Point], in
     for p, at in zip(points, x, strict=True):
         if p.weight_bits == 8:
             continue
+        is_table = p.predictor.startswith("table")
+        side = -1 if p is points[0] else 1  # tables of several sizes take equal time: labels beside them
         axes.annotate(
             p.predictor.removeprefix("mlp_").removeprefix("table_"),
-            (at, p.mean_rpd_ci95[1]), (0, 4), textcoords="offset points",
-            rotation=90, ha="center", va="bottom", fontsize=7, color=colour,
-        )  # fmt: skip
+            (at, p.mean_rpd if is_table else p.mean_rpd_ci95[1]),
+            (4 * side, 0) if is_table else (0, 4),
+            textcoords="offset points",
+            rotation=0 if is_table else 90,
+            ha="center" if not is_table else "right" if side < 0 else "left",
+            va="center" if is_table else "bottom",
+            fontsize=7,
+            color=colour,
+        )
 
 
 def text_table(points: Sequence[Point], floor_rpd: float | None) -> str:
