@@ -1,7 +1,7 @@
 """The integer model of a look-up table, which takes the place of the layers in a `QuantizedModel`.
 
 The kernel `table` (firmware_templates/kernels/table) computes the same: where the inputs lie on their axes, then the
-value there, log2(ticks) in Q14.
+value there, log2(ticks) in Q13.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from codegen.table import FEWEST_NODES, MOST_NODES
 from codegen.validation import StrictModel
 
 VALUE_BITS = 10  # log2(ticks) in 1/1024: 0.07 % of a pulse
-PLACE_BITS = 11  # of the place in a cell
-ACCUMULATOR_BITS = 14
+PLACE_BITS = 10  # of the place in a cell
+ACCUMULATOR_BITS = 13
 SLOPE_BITS = 31
-TABLE_DECODE = (8, 1)  # multiplier and shift from Q14 to Q16
+TABLE_DECODE = (16, 1)  # multiplier and shift from Q13 to Q16
 PLACE_LENGTH = 3  # what the kernel's first stage gives: a node's number and two places
 
 Int16 = Annotated[int, Field(ge=-INT16_MAX, le=INT16_MAX)]
@@ -73,10 +73,7 @@ class QuantizedTable(StrictModel):
         return start, change, values
 
     def accumulators(self, x: Int64Array) -> Int64Array:
-        """log2(ticks) in Q14 for integer inputs (n, 2), (n,).
-
-        Differences of values, in Q14, are at most 2 * 32767 * 16, and times a place's 2**11 stay within int32.
-        """
+        """log2(ticks) in Q13 for integer inputs (n, 2), (n,). No product or sum leaves int32, whatever the values."""
         start, change, values = self._arrays
         row, part = _place(start, x[:, 0])
         column, share = _place(change, np.abs(x[:, 1]))
@@ -93,14 +90,14 @@ def slopes(nodes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _between(values: Int64Array, first: Int64Array, share: Int64Array) -> Int64Array:
-    """A row's value in Q14, between a node and the next."""
+    """A row's value in Q13, between a node and the next."""
     scaled = values[first] << (ACCUMULATOR_BITS - VALUE_BITS)
     rise = values[first + 1] - values[first]
     return scaled + rshift_round(rise * share, VALUE_BITS + PLACE_BITS - ACCUMULATOR_BITS)
 
 
 def _place(nodes: Int64Array, values: Int64Array) -> tuple[Int64Array, Int64Array]:
-    """Cell of each value, and its place in there in Q11, 0 .. 2**11."""
+    """Cell of each value, and its place in there in Q10, 0 .. 2**10."""
     inside = np.clip(values, nodes[0], nodes[-1])
     cell = np.clip(np.searchsorted(nodes, inside, side="right") - 1, 0, len(nodes) - 2).astype(np.int64)
     slope = np.array(slopes(tuple(nodes.tolist())), np.int64)

@@ -180,9 +180,9 @@ def test_integers_lie_between_their_nodes_and_hit_them(data: st.DataObject) -> N
     j = np.clip(np.searchsorted(change, np.abs(x[:, 1]), side="right") - 1, 0, len(change) - 2)
     page = (x[:, 1] > 0).astype(int)
     corners = np.stack([values[page, i + a, j + b] for a in (0, 1) for b in (0, 1)])
-    assert (found >= 16 * corners.min(axis=0)).all() and (found <= 16 * corners.max(axis=0)).all()
+    assert (found >= 8 * corners.min(axis=0)).all() and (found <= 8 * corners.max(axis=0)).all()
     nodes = np.array([(a, sign * b) for sign in (-1, 1) for a in start[:-1] for b in change[:-1]])
-    assert np.array_equal(table.accumulators(nodes), 16 * values[:, :-1, :-1].ravel())
+    assert np.array_equal(table.accumulators(nodes), 8 * values[:, :-1, :-1].ravel())
 
 
 def test_integers_stay_close_to_the_float_table(made: Path) -> None:
@@ -245,7 +245,7 @@ def test_the_command_and_the_saved_model(write: Write, tmp_path: Path) -> None:
     ("old", "new", "complaint"),
     [
         ('"layers": []', '"layers": 1', "layers"),
-        ('"multiplier": 8', '"multiplier": 9', "a table's decode must be 8 / 2**1"),
+        ('"multiplier": 16', '"multiplier": 9', "a table's decode must be 16 / 2**1"),
         ('"start": [', '"start": [32767, ', "a table's nodes must ascend"),
         ('"change": [', '"change": [-5, ', "a table's changes must be positive"),
         ('"change": [', '"change": [1, ', "a table needs two pages"),

@@ -3,12 +3,13 @@
 #include "ouro_fixed.h"
 
 enum {
-    VALUE_SCALE = 16 /* from Q10 to Q14 */
+    VALUE_SCALE = 8 /* from Q10 to Q13 */
 };
 
-#define PLACE_BITS 11U
-#define SLOPE_TO_PLACE 20U /* from 2**31 to 2**11 */
-#define RISE_TO_Q14 7U     /* a difference in Q10 times a place is in Q21 */
+#define PLACE_BITS 10U
+#define WHOLE_CELL 1024U
+#define SLOPE_TO_PLACE 21U /* from 2**31 to 2**10 */
+#define RISE_TO_Q13 7U     /* a difference in Q10 times a place is in Q20 */
 
 /* The cell that a value lies in, by bisection, and its place there; beyond the axis it is the end's. */
 static uint32_t place_on(const ouro_axis_t *axis, int32_t value, int16_t *place)
@@ -30,8 +31,9 @@ static uint32_t place_on(const ouro_axis_t *axis, int32_t value, int16_t *place)
 
     /* Not beyond the cell's width, so that the product is at most 2**31. */
     const uint32_t above = (uint32_t)(inside - nodes[left]);
+    const uint32_t part = (above * axis->slopes[left]) >> SLOPE_TO_PLACE;
 
-    *place = (int16_t)((above * axis->slopes[left]) >> SLOPE_TO_PLACE);
+    *place = (int16_t)((part < WHOLE_CELL) ? part : WHOLE_CELL); /* never more; here for all to see */
     return left;
 }
 
@@ -45,13 +47,13 @@ void ouro_dense(const ouro_layer_t *layer, const int16_t *x, int16_t *y)
     y[0] = (int16_t)((row * layer->change.count) + column);
 }
 
-/* Between a value and the next: at most 65534 apart, so that products with a place fit int32_t; in Q14. */
+/* Between a value and the next, in Q13. Values are at most 65534 apart and a place at most 1024: nothing overflows. */
 static int32_t between(const OURO_FLASH int16_t *values, int32_t place)
 {
     const int32_t left = values[0];
     const int32_t rise = values[1] - left;
 
-    return (left * VALUE_SCALE) + ouro_rshift_round(rise * place, RISE_TO_Q14);
+    return (left * VALUE_SCALE) + ouro_rshift_round(rise * place, RISE_TO_Q13);
 }
 
 int32_t ouro_dense_output(const ouro_layer_t *layer, const int16_t *x)

@@ -23,10 +23,10 @@ typedef struct {
 #define OURO_DENSE_PADDING 1U
 
 /* Where x, the integer inputs start and change, lies: y[0] is the number of the node at the cell's lower ends, y[1] and
- * y[2] are the places between it and the next start and change, 0 .. 2048. */
+ * y[2] are the places between it and the next start and change, 0 .. 1024. */
 void ouro_dense(const ouro_layer_t *layer, const int16_t *x, int16_t *y);
 
-/* log2(ticks) in Q14 at the place x that ouro_dense() found; between the values of its four nodes. */
+/* log2(ticks) in Q13 at the place x that ouro_dense() found; between the values of its four nodes. */
 int32_t ouro_dense_output(const ouro_layer_t *layer, const int16_t *x);
 
 #endif
