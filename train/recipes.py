@@ -103,7 +103,7 @@ LOGARITHMIC = (
 )
 # At the floor: the loss is the figure it is judged by, without a single device's luck in it.
 EXPECTED = ExpectedRecipe("log_expected", Schedule(epochs=120, rate=1e-2, batch=256))
-# Its rival, as good with two inputs.
+# Its rival, nearly as good with two inputs.
 TABLE = TableRecipe("table_16x16", Schedule(epochs=400, rate=0.05))
 # The pulse voltage as a third input (train.voltage); needs responses at several voltages, hence not among all.
 VOLTAGE = ExpectedRecipe(

@@ -1,4 +1,4 @@
-"""The network's honest rival: for two inputs, a small look-up table of log times does as well.
+"""The network's honest rival: for two inputs, a small look-up table of log times does nearly as well.
 
 16 x 16 times per direction, over the start conductance and the size of the change, evenly and by equal factors, and
 bilinear between: 1 KiB of 16-bit numbers. It is fitted to the same expected RPD as the best network.
