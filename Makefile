@@ -2,7 +2,10 @@
 PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
-BUILD  := build
+# A lab's own measurements (docs/own-measurements.md) instead of a device model: RECORDINGS=runs.csv [WINDOW=LOW,HIGH]
+RECORDINGS ?=
+WINDOW ?=
+BUILD  := $(if $(RECORDINGS),build/recorded,build)
 
 # What to build, e.g. `make firmware BOARD=openmena NOISE=prototype SEED=2`.
 BOARD  ?= generic
@@ -18,14 +21,14 @@ DEPLOY_best  := log_expected
 DEPLOY_paper := ft_smoothed
 DEPLOY_table := table_16x16
 DEPLOY_voltage := log_voltage
-DEPLOY ?= $(or $(DEPLOY_$(PRESET)),$(error PRESET=$(PRESET): choose best, paper, table or voltage))
+DEPLOY ?= $(if $(RECORDINGS),recorded,$(or $(DEPLOY_$(PRESET)),$(error PRESET=$(PRESET): choose best, paper, table or voltage)))
 # What the firmware is to be good at: size, balanced or speed.
 PROFILE ?= balanced
 PAPER_SEEDS ?= 5
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help firmware elf size flash verify report paper ranges front devices readme faults misra eva test lint format bench calibrate clean distclean FORCE
+.PHONY: help firmware elf size flash verify report paper ranges front devices readme faults misra eva test lint format bench calibrate clean distclean no-page FORCE
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +43,7 @@ $(READY): pyproject.toml setup.py $(wildcard sim/kernel/*.[ch]) sim/kernel/build
 # --- the main job -----------------------------------------------------------------------------------------
 NETWORK_NAMES := mlp_rpd_t mlp_rpd_g ft_unsmoothed ft_smoothed log_mlp log_smoothed log_expected table_16x16
 VOLTAGE       := $(BUILD)/networks/log_voltage.onnx
+RECORDED      := $(BUILD)/networks/recorded.onnx
 NETWORKS      := $(NETWORK_NAMES:%=$(BUILD)/networks/%.onnx) $(if $(filter log_voltage,$(DEPLOY)),$(VOLTAGE))
 TRAINED       := $(BUILD)/networks/.trained
 DATASET       := $(BUILD)/dataset.h5
@@ -56,11 +60,11 @@ $(BUILD)/.inputs/%: FORCE
 	@mkdir -p $(@D); echo '$($*)' | cmp -s - $@ || echo '$($*)' >$@
 inputs = $(foreach name,$(1),$(call stamp,$(name)))
 
-firmware: $(BUILD)/results.json $(BUILD)/demo/convergence.json ## from an empty folder to verified C in build/firmware/BOARD, with the proof beside it
+firmware: $(BUILD)/results.json $(if $(RECORDINGS),,$(BUILD)/demo/convergence.json) ## from an empty folder to verified C in build/firmware/BOARD, with the proof beside it
 	@cat $(BUILD)/report.txt
 	@echo
 	@echo "firmware:        $(FIRMWARE)  ($(DEPLOY), profile $(PROFILE))"
-	@echo "co-simulation:   $(BUILD)/results.json, $(BUILD)/accuracy.png, $(BUILD)/demo/"
+	@echo "co-simulation:   $(BUILD)/results.json, $(BUILD)/accuracy.png$(if $(RECORDINGS),,, $(BUILD)/demo/)"
 
 $(DATASET): $(SIM_CODE) $(call inputs,NOISE SEED PAIRS) | $(READY)
 	$(PY) -m sim dataset --noise $(NOISE) --seed $(SEED) --pairs $(PAIRS) --force -o $@
@@ -77,36 +81,56 @@ $(VOLTAGE): $(SIM_CODE) $(TRAIN_CODE) $(call inputs,NOISE SEED) | $(READY)
 	$(PY) -m train voltage --noise $(NOISE) --seed $(SEED) --responses $(BUILD)/voltage -o $@
 	@touch $@
 
+# What networks are made from and tried on: a device model with noise, or recorded devices.
+ifdef RECORDINGS
+NETWORKS   := $(RECORDED)
+MADE       := $(RECORDED)
+TRIED_ON   := --recordings $(RECORDINGS) $(if $(WINDOW),--window $(WINDOW))
+QUANTISED  :=
+BASELINES  :=
+FLOOR      :=
+else
+MADE       := $(TRAINED) $(filter $(VOLTAGE),$(NETWORKS))
+TRIED_ON   := --noise $(NOISE)
+QUANTISED  := --calibration $(DATASET)
+BASELINES  := $(BUILD)/baselines.json
+FLOOR      := $(BUILD)/floor.json
+endif
+
+$(RECORDED): $(RECORDINGS) $(TRAIN_CODE) sim/recordings.py $(call inputs,SEED RECORDINGS WINDOW) | $(READY)
+	$(PY) -m train recorded $(RECORDINGS) $(if $(WINDOW),--window $(WINDOW)) --seed $(SEED) -o $@
+	@touch $@
+
 $(BUILD)/baselines.json: $(TRAINED) train/baselines.py
 	$(PY) -m train baselines $(DATASET) -o $@
 
-$(BUILD)/evaluation.json: $(TRAINED) $(filter $(VOLTAGE),$(NETWORKS)) $(BUILD)/baselines.json $(call inputs,BOARD TRIALS EVALUATION_SEED)
-	$(PY) -m train evaluate $(NETWORKS) --baselines $(BUILD)/baselines.json --board $(BOARD) --noise $(NOISE) \
+$(BUILD)/evaluation.json: $(MADE) $(BASELINES) $(call inputs,BOARD TRIALS EVALUATION_SEED)
+	$(PY) -m train evaluate $(NETWORKS) $(BASELINES:%=--baselines %) --board $(BOARD) $(TRIED_ON) \
 	    --trials $(TRIALS) --seed $(EVALUATION_SEED) -o $@
 
 # Narrow weights have an accuracy of their own; the other two profiles compute the same numbers.
 ACCURACY      := $(BUILD)/cosimulation$(if $(filter size,$(PROFILE)),_size).json
 
 $(FIRMWARE)/manifest.json: $(ACCURACY) $(call inputs,DEPLOY PROFILE)
-	$(PY) -m codegen firmware $(BUILD)/networks/$(DEPLOY).onnx --board $(BOARD) --calibration $(DATASET) \
-	    --profile $(PROFILE) --noise $(NOISE) --results $(ACCURACY) --force -o $(FIRMWARE)
+	$(PY) -m codegen firmware $(BUILD)/networks/$(DEPLOY).onnx --board $(BOARD) $(QUANTISED) \
+	    --profile $(PROFILE) $(TRIED_ON) --results $(ACCURACY) --force -o $(FIRMWARE)
 
 $(BUILD)/host/$(BOARD).so: $(FIRMWARE)/manifest.json
 	$(PY) -m codegen host $(FIRMWARE) -o $@
 
-$(BUILD)/cosimulation.json: $(TRAINED) $(filter $(VOLTAGE),$(NETWORKS)) $(CODEGEN_CODE) $(call inputs,BOARD TRIALS EVALUATION_SEED)
-	$(PY) -m codegen cosim $(NETWORKS) --board $(BOARD) --noise $(NOISE) --calibration $(DATASET) \
+$(BUILD)/cosimulation.json: $(MADE) $(CODEGEN_CODE) $(call inputs,BOARD TRIALS EVALUATION_SEED)
+	$(PY) -m codegen cosim $(NETWORKS) --board $(BOARD) $(TRIED_ON) $(QUANTISED) \
 	    --trials $(TRIALS) --seed $(EVALUATION_SEED) -o $@
 
-$(BUILD)/cosimulation_size.json: $(TRAINED) $(CODEGEN_CODE) $(call inputs,BOARD TRIALS EVALUATION_SEED DEPLOY)
-	$(PY) -m codegen cosim $(BUILD)/networks/$(DEPLOY).onnx --board $(BOARD) --noise $(NOISE) --calibration $(DATASET) \
+$(BUILD)/cosimulation_size.json: $(MADE) $(CODEGEN_CODE) $(call inputs,BOARD TRIALS EVALUATION_SEED DEPLOY)
+	$(PY) -m codegen cosim $(BUILD)/networks/$(DEPLOY).onnx --board $(BOARD) $(TRIED_ON) $(QUANTISED) \
 	    --profile size --trials $(TRIALS) --seed $(EVALUATION_SEED) -o $@
 
 $(BUILD)/demo/convergence.json: $(FIRMWARE)/manifest.json $(call inputs,NOISE)
 	$(PY) -m codegen demo $(FIRMWARE) --noise $(NOISE) --seed $(EVALUATION_SEED) -o $(BUILD)/demo
 
-$(BUILD)/results.json: $(BUILD)/evaluation.json $(BUILD)/cosimulation.json $(BUILD)/host/$(BOARD).so $(BUILD)/floor.json $(wildcard train/report*.py)
-	$(PY) -m train report $(BUILD)/evaluation.json $(BUILD)/cosimulation.json --floor $(BUILD)/floor.json --figure $(BUILD)/accuracy.png -o $@ >$(BUILD)/report.txt
+$(BUILD)/results.json: $(BUILD)/evaluation.json $(BUILD)/cosimulation.json $(BUILD)/host/$(BOARD).so $(FLOOR) $(wildcard train/report*.py)
+	$(PY) -m train report $(BUILD)/evaluation.json $(BUILD)/cosimulation.json $(FLOOR:%=--floor %) --figure $(BUILD)/accuracy.png -o $@ >$(BUILD)/report.txt
 
 # --- what is flashed --------------------------------------------------------------------------------------
 elf: $(FIRMWARE)/manifest.json ## what is flashed on BOARD: ELF, HEX, BIN, map and sizes in build/elf/BOARD
@@ -132,9 +156,12 @@ verify: $(FIRMWARE)/manifest.json ## compare C and integer reference on all 16.7
 $(VERIFIED): $(FIRMWARE)/manifest.json
 	$(PY) -m codegen verify $(FIRMWARE) -o $@
 
-report: firmware $(VERIFIED) ## the build as one HTML page that opens offline: build/report.html
+report: $(if $(RECORDINGS),no-page) firmware $(VERIFIED) ## the build as one HTML page that opens offline: build/report.html
 	@$(PY) -m codegen size $(FIRMWARE) --json >$(BUILD)/size.json || { rm -f $(BUILD)/size.json; echo "the page goes without instruction counts"; }
 	$(PY) -m train page $(BUILD) --board $(BOARD) -o $(BUILD)/report.html
+
+no-page:
+	@echo "the page is that of a build on a device model; what RECORDINGS gave is in $(BUILD)/report.txt" >&2; exit 2
 
 front: $(TRAINED) $(VOLTAGE) ## precision against delay with the voltage as a knob: build/front/, docs/voltage.md
 	$(PY) -m train front $(BUILD)/networks/log_expected.onnx $(VOLTAGE) --noise $(NOISE) --responses $(BUILD)/voltage \

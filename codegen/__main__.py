@@ -33,10 +33,10 @@ from codegen.size_verb import size
 from codegen.target_verbs import boards, elf, emulate
 from codegen.verify import verify_codes, verify_random, verify_sanitized
 from codegen.widths import SEED, TRIALS, WidthSearch
-from sim.command_line import jobs_option, progress_bar, run
+from sim.command_line import jobs_option, progress_bar, recordings_options, run
 from sim.counter_rng import SEED_HIGHEST
-from sim.noise import load_preset
 from sim.output_files import write_json, write_text
+from sim.replay import trial_devices
 
 Input = click.Path(path_type=Path)
 
@@ -57,6 +57,7 @@ def main() -> None:
 @click.option("--force", is_flag=True, help="Replace the folder whatever it holds.")
 @profile_option
 @click.option("--noise", help="Of the devices on which 'size' measures  [what MODEL was trained on].")
+@recordings_options
 @click.option(
     "--trials", type=click.IntRange(min=1), default=TRIALS, help="Devices on which 'size' measures."
 )
@@ -71,12 +72,14 @@ def firmware(
     force: bool,
     profile: Profile,
     noise: str | None,
+    recordings: Path | None,
+    window_S: tuple[float, float] | None,
     trials: int,
     seed: int,
     jobs: int | None,
 ) -> None:
     """Quantise MODEL (ONNX) and write a library: C sources, build files, README, examples, integer model."""
-    search = WidthSearch(load_preset(noise) if noise else None, trials, seed, jobs)
+    search = WidthSearch(trial_devices(noise, None, recordings, window_S), trials, seed, jobs)
     made = make_firmware(
         model, load_board(board_name), output, calibration, force, results, profile, search, report_measuring
     )

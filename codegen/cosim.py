@@ -23,9 +23,9 @@ from codegen.profiles import BALANCED, Profile
 from codegen.reference import ReferencePredictor
 from codegen.widths import WidthSearch
 from sim.accuracy import AccuracyRecord, accuracy_record
-from sim.closed_loop import ProgramTrace, Trials, draw_trials, one_shot
+from sim.closed_loop import ProgramTrace, TrialSet, one_shot
 from sim.errors import UserError
-from sim.noise import NoisePreset
+from sim.replay import TrialDevices, trials_on
 
 TRACE_FIELDS = ("g_read_nS", "direction", "ticks", "v_uV", "g_end_S")
 
@@ -42,7 +42,7 @@ class Cosimulation:
 def cosimulate(
     sources: Sequence[Path],
     board: Board,
-    noise: NoisePreset,
+    devices: TrialDevices,
     seed: int,
     n_trials: int,
     *,
@@ -52,13 +52,13 @@ def cosimulate(
     progress: Callable[[str], None] = lambda name: None,
     profile: Profile = BALANCED,
 ) -> list[Cosimulation]:
-    """Evaluate every network file or firmware folder of `sources` on the same trials.
+    """Evaluate every network file or firmware folder of `sources` on the same trials, of `devices`.
 
     Args:
         board: for network files, and the one that firmware folders must have been made for.
         longest_s: longest pulse that any of them may give; None for the timer's.
         calibration: data set for quantising network files, as in `make_firmware`.
-        profile: for network files, as in `make_firmware`; measured on the same noise, on devices of its own.
+        profile: for network files, as in `make_firmware`; measured on such devices, in trials of its own.
         progress: called with a source's name when it is done.
 
     Raises:
@@ -68,7 +68,7 @@ def cosimulate(
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"two sources are named '{name}': their records could not be told apart")
-    trials = draw_trials(n_trials, noise, seed)
+    trials = trials_on(devices, n_trials, seed)
     board.budget_ticks(longest_s)  # refused before anything is made
     with ExitStack() as stack:
         found = []
@@ -78,7 +78,7 @@ def cosimulate(
                 _require_board(firmware, board, source)
             else:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / name
-                search = WidthSearch(noise, jobs=jobs)
+                search = WidthSearch(devices, jobs=jobs)
                 firmware = make_firmware(
                     source, board, folder, calibration, force=False, profile=profile, search=search
                 )
@@ -96,7 +96,7 @@ def as_json(results: Sequence[Cosimulation]) -> dict[str, Any]:
 
 
 def _cosimulate_one(
-    name: str, firmware: Firmware, trials: Trials, longest_s: float | None, jobs: int | None
+    name: str, firmware: Firmware, trials: TrialSet, longest_s: float | None, jobs: int | None
 ) -> Cosimulation:
     params, board_name = firmware.board.bench_params(), firmware.board.name
     targets, budget_ticks = trials.g_target_nS, firmware.board.budget_ticks(longest_s)

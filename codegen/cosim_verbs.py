@@ -14,11 +14,12 @@ from codegen.firmware import load_firmware
 from codegen.profile_option import profile_option
 from codegen.profiles import Profile
 from codegen.programming_demo import ITERATIONS, STARTS, run_demo, table, write_demo
-from sim.command_line import jobs_option, progress_bar
+from sim.command_line import jobs_option, progress_bar, recordings_options
 from sim.counter_rng import SEED_HIGHEST
 from sim.errors import UserError
 from sim.noise import load_preset
 from sim.output_files import write_json
+from sim.replay import trial_devices
 
 SOURCE = click.Path(exists=True, path_type=Path)
 SEED = click.IntRange(0, SEED_HIGHEST)
@@ -29,6 +30,7 @@ SEED = click.IntRange(0, SEED_HIGHEST)
 @click.option("--board", default="generic", show_default=True, help="Board to program with.")
 @click.option("--noise", default="ouroboros", show_default=True, help="Noise preset, or a .toml file.")
 @click.option("--cadence", "cadence_s", type=float, help="Time between noise draws, s [the preset's].")
+@recordings_options
 @click.option("--seed", default=1, show_default=True, type=SEED, help="Seed of trials, devices and bench.")
 @click.option("--trials", default=10_000, show_default=True, type=click.IntRange(1, 2**24), help="Devices.")
 @click.option("--longest", "longest_s", type=float, help="Longest pulse, s [the timer's].")
@@ -41,6 +43,8 @@ def cosim(
     board: str,
     noise: str,
     cadence_s: float | None,
+    recordings: Path | None,
+    window_S: tuple[float, float] | None,
     seed: int,
     trials: int,
     longest_s: float | None,
@@ -49,17 +53,17 @@ def cosim(
     jobs: int | None,
     output: Path,
 ) -> None:
-    """One-shot accuracy of the integer reference and of the compiled C on fresh noisy devices.
+    """One-shot accuracy of the integer reference and of the compiled C on fresh noisy devices, or recorded ones.
 
     Sources are network files (.onnx), quantised as `codegen firmware` does, or firmware folders. Fails when
     the C differs from its reference in any number of any trial.
     """
-    preset = load_preset(noise, cadence_s)
+    devices = trial_devices(noise, cadence_s, recordings, window_S)
     with progress_bar(len(sources), "co-simulation", "predictor") as bar:
         found = cosimulate(
             sources,
             load_board(board),
-            preset,
+            devices,
             seed,
             trials,
             calibration=calibration,

@@ -110,7 +110,7 @@ class TrainedOn(StrictModel):
 
     device_model: Name
     noise_preset: Name
-    cadence_s: Annotated[Finite, Field(gt=0)]
+    cadence_s: Annotated[Finite, Field(gt=0)] | None = None
     seed: int
 
 

@@ -97,12 +97,13 @@ def markdown(rows: Sequence[ProfileOnCore]) -> str:
             f"| {s.core} | {row.profile} | {', '.join(map(str, row.weight_bits))} | {s.instructions:,} "
             f"| {s.cycles:,} | {s.network_flash_bytes:,} B | {s.ram_bytes + s.stack_bytes} B | {' | '.join(changes)} |"
         )
+    drawn = "" if first.cadence_s is None else f" drawn every {first.cadence_s} s"
+    devices = f"{'recorded devices' if first.cadence_s is None else 'noise'} `{first.noise_preset}`{drawn}"
     shares = ", ".join(f"{share:.2%}" for share in first.float_shares)
     lines += [
         "",
         f"Accuracy: one-shot, percentage points against the float network's {shares}, with 95 % intervals of the",
-        f"paired difference; {first.trials} trials, noise `{first.noise_preset}` drawn every {first.cadence_s} s, seed "
-        f"{first.seed}.",
+        f"paired difference; {first.trials} trials, {devices}, seed {first.seed}.",
         f"Compiler: {rows[0].size.compiler}.",
     ]
     return "\n".join(lines)

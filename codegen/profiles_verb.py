@@ -14,9 +14,9 @@ from codegen.profiles import PROFILES
 from codegen.size import require_within
 from codegen.widths import SEED, TRIALS, WidthSearch
 from firmware_templates import BUDGETS
-from sim.command_line import jobs_option, progress_bar
+from sim.command_line import jobs_option, progress_bar, recordings_options
 from sim.counter_rng import SEED_HIGHEST
-from sim.noise import load_preset
+from sim.replay import trial_devices
 
 Input = click.Path(path_type=Path)
 SHOWN = ("cortex-m4", "cortex-m7", "cortex-m3", "cortex-m0plus")
@@ -28,6 +28,7 @@ SHOWN = ("cortex-m4", "cortex-m7", "cortex-m3", "cortex-m0plus")
 @click.option("--core", "cores", multiple=True, help=f"Core; repeatable  [{', '.join(SHOWN)}].")
 @click.option("--calibration", type=Input, help="Data set to calibrate on  [a grid over the window].")
 @click.option("--noise", help="Of the devices  [what MODEL was trained on].")
+@recordings_options
 @click.option("--trials", type=click.IntRange(min=1), default=TRIALS, show_default=True, help="Devices.")
 @click.option(
     "--seed", type=click.IntRange(0, SEED_HIGHEST), default=SEED, show_default=True, help="Of these."
@@ -42,6 +43,8 @@ def profiles(
     cores: tuple[str, ...],
     calibration: Path | None,
     noise: str | None,
+    recordings: Path | None,
+    window_S: tuple[float, float] | None,
     trials: int,
     seed: int,
     compiler: str | None,
@@ -54,7 +57,7 @@ def profiles(
     Every call's result must equal the integer reference. Over budget: status 2.
     """
     chosen = [load_core(name) for name in cores or SHOWN]
-    search = WidthSearch(load_preset(noise) if noise else None, trials, seed, jobs)
+    search = WidthSearch(trial_devices(noise, None, recordings, window_S), trials, seed, jobs)
     with progress_bar(len(chosen) * len(PROFILES), "profiles", "firmware") as bar:
         rows = profile_table(
             model, load_board(board), chosen, calibration, search, compiler, lambda what: bar.update()

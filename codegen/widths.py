@@ -19,9 +19,10 @@ from codegen.qmodel import QuantizedModel, WeightBits
 from codegen.quantize import quantize
 from codegen.reference import ReferencePredictor
 from sim.accuracy import PairedDifference, paired_difference, relative_difference
-from sim.closed_loop import PulsePredictor, draw_trials, one_shot
+from sim.closed_loop import PulsePredictor, one_shot
 from sim.errors import UserError
 from sim.noise import NoisePreset, load_preset, preset_names
+from sim.replay import TrialDevices, trials_on
 from sim.units import Floats
 
 TRIALS = 65_536
@@ -34,12 +35,12 @@ _WIDER: dict[WeightBits, tuple[WeightBits, ...]] = {8: (12, 16), 12: (16,), 16: 
 
 @dataclass(frozen=True)
 class WidthSearch:
-    """On what to measure: the noise of the devices, how many, from which seed, on how many threads.
+    """On what to measure: noise of simulated devices, or recorded ones; how many trials, which seed, how many threads.
 
-    Without `noise` it is the preset that the network was trained on.
+    Without `devices` they have the noise preset that the network was trained on.
     """
 
-    noise: NoisePreset | None = None
+    devices: TrialDevices | None = None
     trials: int = TRIALS
     seed: int = SEED
     jobs: int | None = None
@@ -53,7 +54,7 @@ class Measured:
     """
 
     noise_preset: str
-    cadence_s: float
+    cadence_s: float | None
     trials: int
     seed: int
     limits: tuple[float, ...]
@@ -86,8 +87,7 @@ class Trial:
             UserError: the network was trained for another window than the devices', or on noise that is no preset.
         """
         self._search, self._board = search, board
-        self._noise = search.noise or _trained_on(network)
-        self._trials = draw_trials(search.trials, self._noise, search.seed)
+        self._trials = trials_on(search.devices or _trained_on(network), search.trials, search.seed)
         self._float_rpd = self._missed(FloatPredictor(network, board))
 
     def _missed(self, predictor: PulsePredictor) -> Floats:
@@ -98,8 +98,8 @@ class Trial:
         """Program them by an integer model."""
         rpd = self._missed(ReferencePredictor(model))
         return Measured(
-            noise_preset=self._noise.name,
-            cadence_s=self._noise.cadence_s,
+            noise_preset=self._trials.noise_preset,
+            cadence_s=self._trials.cadence_s,
             trials=self._search.trials,
             seed=self._search.seed,
             limits=LIMITS,

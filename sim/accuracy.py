@@ -9,8 +9,8 @@ import numpy.typing as npt
 from scipy import stats
 
 from sim import jart_fit
-from sim.closed_loop import ProgramTrace, Trials
-from sim.units import Floats, nS_to_S
+from sim.closed_loop import ProgramTrace, TrialSet
+from sim.units import Floats, Ints, nS_to_S
 
 Bools = npt.NDArray[np.bool_]
 
@@ -28,7 +28,7 @@ class AccuracyRecord:
     predictor: str
     realisation: str
     noise_preset: str
-    cadence_s: float
+    cadence_s: float | None
     seed: int
     trials: int
     board: str
@@ -78,32 +78,39 @@ def accuracy_record(
     predictor: str,
     realisation: str,
     board: str,
-    trials: Trials,
+    trials: TrialSet,
     trace: ProgramTrace,
     longest_s: float | None = None,
 ) -> AccuracyRecord:
     """Summarise a one-shot run.
 
     A direction is wrong when the pulse pushes away from the target; a trial without a pulse is not wrong.
-    Fractions carry Wilson intervals, mean and median percentile bootstrap intervals (seeded, 1000 resamples).
+    Fractions carry Wilson intervals, mean and median percentile bootstrap intervals (seeded, 1000 resamples). Where
+    trials share a device, all of them are bootstrap intervals over the devices.
     """
     rpd = relative_difference(trace)
     wanted = np.sign(nS_to_S(trace.g_target_nS) - trials.g_start_S)
     wrong = (trace.direction[0] != 0) & (trace.ticks[0] > 0) & (trace.direction[0] != wanted)
-    mean_ci, median_ci = _bootstrap(rpd)
+    shares = {
+        "within_50": rpd <= 0.5,
+        "within_20": rpd <= 0.2,
+        "within_10": rpd <= 0.1,
+        "wrong_direction": wrong,
+    }
     fractions: dict[str, float | tuple[float, float]] = {}
-    for name, hits in (
-        ("within_50", rpd <= 0.5),
-        ("within_20", rpd <= 0.2),
-        ("within_10", rpd <= 0.1),
-        ("wrong_direction", wrong),
-    ):
+    for name, hits in shares.items():
         fractions[name], fractions[f"{name}_ci95"] = _fraction(hits)
+    if trials.group is None:
+        mean_ci, median_ci = _bootstrap(rpd)
+    else:
+        intervals = _grouped(rpd, trials.group, shares)
+        mean_ci, median_ci = intervals.pop("mean"), intervals.pop("median")
+        fractions |= {f"{name}_ci95": interval for name, interval in intervals.items()}
     return AccuracyRecord(
         predictor=predictor,
         realisation=realisation,
-        noise_preset=trials.noise.name,
-        cadence_s=trials.noise.cadence_s,
+        noise_preset=trials.noise_preset,
+        cadence_s=trials.cadence_s,
         seed=trials.seed,
         trials=len(rpd),
         board=board,
@@ -111,7 +118,7 @@ def accuracy_record(
         mean_rpd_ci95=mean_ci,
         median_rpd=float(np.median(rpd)),
         median_rpd_ci95=median_ci,
-        device_model=trials.model.name,
+        device_model=trials.device_model,
         longest_s=longest_s,
         **fractions,  # type: ignore[arg-type]
     )
@@ -127,7 +134,22 @@ def _bootstrap(rpd: Floats) -> tuple[tuple[float, float], tuple[float, float]]:
     """Intervals of mean and median from one seeded set of resamples."""
     generator = np.random.Generator(np.random.Philox(0))
     resamples = rpd[generator.integers(0, len(rpd), size=(BOOTSTRAP_RESAMPLES, len(rpd)))]
-    tails = [50.0 * (1.0 - CONFIDENCE), 50.0 * (1.0 + CONFIDENCE)]
-    mean = np.percentile(resamples.mean(axis=1), tails)
-    median = np.percentile(np.median(resamples, axis=1), tails)
-    return (float(mean[0]), float(mean[1])), (float(median[0]), float(median[1]))
+    return _interval(resamples.mean(axis=1)), _interval(np.median(resamples, axis=1))
+
+
+def _grouped(rpd: Floats, group: Ints, fractions: dict[str, Bools]) -> dict[str, tuple[float, float]]:
+    """Intervals of all figures where trials of one group are not independent: groups are resampled, whole."""
+    generator = np.random.Generator(np.random.Philox(0))
+    names, member = np.unique(group, return_inverse=True)
+    times = generator.multinomial(len(names), np.full(len(names), 1.0 / len(names)), BOOTSTRAP_RESAMPLES)
+    weight = times[:, member].astype(np.float64)  # of each trial in each resample
+    weight /= weight.sum(axis=1, keepdims=True)
+    order = np.argsort(rpd)
+    middle = (weight[:, order].cumsum(axis=1) >= 0.5).argmax(axis=1)
+    found = {"mean": _interval(weight @ rpd), "median": _interval(rpd[order][middle])}
+    return found | {name: _interval(weight @ hits.astype(np.float64)) for name, hits in fractions.items()}
+
+
+def _interval(values: Floats) -> tuple[float, float]:
+    low, high = np.percentile(values, [50.0 * (1.0 - CONFIDENCE), 50.0 * (1.0 + CONFIDENCE)])
+    return float(low), float(high)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from sim import counter_rng
 from sim.device import DeviceArray
-from sim.units import Ints, uV_to_V
+from sim.units import Floats, Ints, uV_to_V
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,36 @@ class BenchParams:
         return np.clip(code, -half_range, half_range - 1) * self.dac_lsb_uV
 
 
-class Bench:
-    """Reads and pulses a `DeviceArray` the way a board does. `seed` drives the ADC noise only."""
+class Devices(Protocol):
+    """What a board has in front of it: `sim.device.DeviceArray`, `sim.replay.RecordedDevices`."""
 
-    def __init__(self, devices: DeviceArray, params: BenchParams, seed: int) -> None:
+    def __len__(self) -> int: ...
+
+    @property
+    def numbers(self) -> npt.NDArray[np.uint32]:
+        """The number of each device, (n,); the noise of its readings follows from it."""
+        ...
+
+    @property
+    def g_S(self) -> Floats:
+        """Where every device is [S], (n,)."""
+        ...
+
+    def read(self, index: Ints) -> Floats:
+        """One reading of the devices at `index`, before the board's converter [S]."""
+        ...
+
+    def apply_pulse(
+        self, v_V: npt.ArrayLike, width_s: npt.ArrayLike, index: npt.ArrayLike | None = None
+    ) -> None:
+        """One pulse on each device at `index` [all]."""
+        ...
+
+
+class Bench:
+    """Reads and pulses devices the way a board does. `seed` drives the ADC noise only."""
+
+    def __init__(self, devices: Devices, params: BenchParams, seed: int) -> None:
         self.devices = devices
         self.params = params
         self.seed = seed
@@ -79,7 +106,7 @@ class Bench:
         p = self.params
         level = self.devices.read(chosen) * 1e9 / p.adc_full_scale_nS * (1 << p.adc_bits)
         if p.adc_noise_lsb > 0.0:
-            device = self.devices.population.device[chosen]
+            device = self.devices.numbers[chosen]
             draw = counter_rng.normal(self.seed, counter_rng.Purpose.ADC_NOISE, device, self._reads[chosen])
             self._reads[chosen] += 1
             level = level + p.adc_noise_lsb * draw
@@ -99,3 +126,9 @@ class Bench:
         given = np.where(given < p.min_ticks, 0, given)
         self.devices.apply_pulse(uV_to_V(p.dac_uV(v_uV)), given * p.tick_s, index)
         return given
+
+
+class SimulatedBench(Bench):
+    """A bench in front of simulated devices, which may be looked into."""
+
+    devices: DeviceArray

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim import counter_rng
-from sim.bench import Bench, BenchParams
+from sim.bench import Bench, BenchParams, SimulatedBench
 from sim.device import DeviceArray
 from sim.models import JART_FIT, DeviceModel
 from sim.noise import NoisePreset
@@ -81,22 +81,68 @@ def write_and_verify(
     )
 
 
+class TrialSet(Protocol):
+    """Start and target conductances of an evaluation, (n,) each, and the devices to try them on."""
+
+    @property
+    def g_start_S(self) -> Floats: ...
+
+    @property
+    def g_target_nS(self) -> Ints: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def device_model(self) -> str: ...
+
+    @property
+    def noise_preset(self) -> str: ...
+
+    @property
+    def cadence_s(self) -> float | None:
+        """Time under pulse between two draws of the noise [s]; None where it is not simulated."""
+        ...
+
+    @property
+    def group(self) -> Ints | None:
+        """Trials of one number are on the same device, (n,); None where each has its own."""
+        ...
+
+    def bench(self, params: BenchParams, jobs: int | None = None) -> Bench:
+        """A bench with the devices at their starts: the same ones, with the same noise, at every call."""
+        ...
+
+
 @dataclass(frozen=True)
 class Trials:
-    """Start and target conductances of an evaluation, (n,), and the seeds of its devices and bench."""
+    """A `TrialSet` of fresh simulated devices; `seed` is that of the trials, the devices and the bench."""
 
     g_start_S: Floats
     g_target_nS: Ints
     noise: NoisePreset
     seed: int
     model: DeviceModel = JART_FIT
+    group: None = None
 
-    def bench(self, params: BenchParams, jobs: int | None = None) -> Bench:
+    @property
+    def device_model(self) -> str:
+        return self.model.name
+
+    @property
+    def noise_preset(self) -> str:
+        return self.noise.name
+
+    @property
+    def cadence_s(self) -> float:
+        return self.noise.cadence_s
+
+    def bench(self, params: BenchParams, jobs: int | None = None) -> SimulatedBench:
         """A bench with fresh devices: the same ones at every call, so predictors meet the same noise."""
         devices = DeviceArray(
             len(self.g_start_S), self.noise, self.seed, self.g_start_S, model=self.model, jobs=jobs
         )
-        return Bench(devices, params, self.seed)
+        return SimulatedBench(devices, params, self.seed)
 
 
 def draw_trials(n_trials: int, noise: NoisePreset, seed: int, model: DeviceModel = JART_FIT) -> Trials:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -67,3 +68,33 @@ def model_option(default: str) -> Callable[[Callable[..., Any]], Callable[..., A
     return click.option(
         "--model", default=default, show_default=True, help="Device model (see 'sim models') or a .py file."
     )
+
+
+def recordings_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--recordings FILE` and `--window LOW,HIGH`: a lab's own runs of pulses in place of simulated devices."""
+    file = click.option(
+        "--recordings",
+        type=click.Path(path_type=Path),
+        help="Runs of pulses (CSV): their held-out runs are the devices, in place of simulated ones.",
+    )
+    return file(window_option(function))
+
+
+def window_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--window LOW,HIGH`: two conductances in S, or None."""
+    return click.option(
+        "--window",
+        "window_S",
+        callback=_window_S,
+        help="Window LOW,HIGH of recordings, S [what most runs pass].",
+    )(function)
+
+
+def _window_S(_: click.Context, __: click.Parameter, text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise click.BadParameter("give two conductances in S, such as 1e-4,5e-4") from None
+    return low, high

@@ -96,6 +96,11 @@ class DeviceArray:
     def __len__(self) -> int:
         return len(self.population)
 
+    @property
+    def numbers(self) -> npt.NDArray[np.uint32]:
+        """The number of each device, i.e. of its random stream, (n,)."""
+        return self.population.device
+
     def concentration_limits(self) -> tuple[float, float]:
         """Smallest and largest concentration that the walking window can allow [1e26 m^-3].
 

@@ -17,6 +17,7 @@ from sim.models import MODELS, DeviceModel, concentration, load_model
 from sim.noise import load_preset, preset_names
 from sim.params import require_in_range
 from sim.population import DT_S
+from sim.recording_verb import record
 from sim.speed import bench
 from sim.sweep import sweep
 from sim.switching import switching
@@ -173,4 +174,5 @@ main.add_command(sweep)
 main.add_command(switching)
 main.add_command(campaign)
 main.add_command(bench)
+main.add_command(record)
 main.add_command(compare_verb)

@@ -17,6 +17,7 @@ from train.page.verbs import page
 from train.paper.ranges_verbs import ranges
 from train.paper.verbs import paper
 from train.pareto_verbs import pareto_verb
+from train.recorded_verb import recorded
 from train.report_verbs import report
 from train.verbs import main
 from train.voltage_verbs import front, voltage
@@ -31,6 +32,7 @@ main.add_command(page)
 main.add_command(paper)
 main.add_command(ranges)
 main.add_command(programming)
+main.add_command(recorded)
 main.add_command(report)
 main.add_command(voltage)
 

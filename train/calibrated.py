@@ -27,7 +27,7 @@ from codegen.device_state import (
 )
 from codegen.metadata import DeviceReference
 from sim import counter_rng
-from sim.bench import Bench, BenchParams
+from sim.bench import BenchParams, SimulatedBench
 from sim.closed_loop import Directions
 from sim.counter_rng import Words
 from sim.device import DeviceArray
@@ -135,7 +135,7 @@ def lived_devices(
 class Cells:
     """Devices on a bench, and what the controller knows of them: its states, and the last readings [nS], (n,)."""
 
-    bench: Bench
+    bench: SimulatedBench
     reference: ReferenceTimes
     states: DeviceStates
     g_nS: Ints
@@ -147,7 +147,7 @@ class Cells:
         """Devices number `first` and on, at random conductances, of which nothing is known but a first reading."""
         number = np.arange(first, first + count, dtype=np.uint32)
         devices = lived_devices(params, uniform_S(params, number, Draw.FIRST), first, jobs)
-        bench = Bench(devices, calibration.board, params.seed)
+        bench = SimulatedBench(devices, calibration.board, params.seed)
         return cls(bench, calibration.reference, DeviceStates.fresh(count), bench.read_nS())
 
     def pulse(self, ticks: Ints, g_target_nS: Ints, index: Ints) -> Ints:

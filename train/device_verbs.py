@@ -18,7 +18,7 @@ from codegen.firmware import make_firmware
 from codegen.float_predictor import FloatPredictor
 from codegen.host import HostLibrary
 from codegen.reference import ReferencePredictor
-from sim.bench import Bench
+from sim.bench import SimulatedBench
 from sim.command_line import jobs_option, model_option, progress_bar
 from sim.counter_rng import SEED_HIGHEST
 from sim.document import replace_section, require_section
@@ -307,7 +307,7 @@ def _predictors(network: StatePredictor, reference: ReferenceTimes | None) -> Ca
 
 def cells_to_program(
     params: ResponseParams, calibration: Calibration, count: int, pulses: int, jobs: int | None
-) -> tuple[Bench, Ints, DeviceStates]:
+) -> tuple[SimulatedBench, Ints, DeviceStates]:
     """Cells at uniform starts after some calibration pulses, their targets, and what the pulses have revealed."""
     number = np.arange(count, dtype=np.uint32)
     cells = Cells.unknown(params, calibration, 0, count, jobs)

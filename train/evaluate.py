@@ -17,11 +17,11 @@ from codegen.boards import Board
 from codegen.float_predictor import FloatPredictor
 from codegen.onnx_import import FloatNetwork, load_network
 from sim.accuracy import AccuracyRecord, accuracy_record
-from sim.closed_loop import PulsePredictor, draw_trials, one_shot
+from sim.closed_loop import PulsePredictor, one_shot
 from sim.errors import UserError
 from sim.models import JART_FIT, DeviceModel
-from sim.noise import NoisePreset
 from sim.output_files import write_json
+from sim.replay import TrialDevices, trials_on
 from train.baselines import NoiseFreeInverse, NoiseFreePredictor
 
 NOISE_FREE, NOISE_FREE_SCALED = "noise_free_inverse", "noise_free_scaled"
@@ -85,7 +85,7 @@ def network_predictors(
 def evaluate(
     predictors: Mapping[str, PulsePredictor],
     board: Board,
-    noise: NoisePreset,
+    devices: TrialDevices,
     *,
     trials: int,
     seed: int,
@@ -97,11 +97,13 @@ def evaluate(
     """Evaluate float predictors on fresh devices; one record each, in order.
 
     Args:
+        devices: the noise of simulated devices, or recorded ones.
         seed: of the trials and devices; must not be a data set's seed.
+        model: of simulated devices.
         longest_s: the longest pulse that the predictors were made with, for the records.
         progress: called with a predictor's name before its turn.
     """
-    drawn = draw_trials(trials, noise, seed, model)
+    drawn = trials_on(devices, trials, seed, model)
     records = []
     for name, predictor in predictors.items():
         progress(name)

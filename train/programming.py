@@ -22,7 +22,7 @@ from matplotlib import pyplot as plt
 from scipy import stats
 
 from sim.accuracy import CONFIDENCE
-from sim.bench import Bench
+from sim.bench import SimulatedBench
 from sim.closed_loop import Pulses
 from sim.device import whole_steps
 from sim.output_files import whole_file
@@ -53,7 +53,7 @@ class Run:
 
 
 def program(
-    bench: Bench, g_target_nS: Ints, method: Method, settle_s: float, most_pulses: int = MOST_PULSES
+    bench: SimulatedBench, g_target_nS: Ints, method: Method, settle_s: float, most_pulses: int = MOST_PULSES
 ) -> Run:
     """Program every cell of a bench to its target, (n,)."""
     n = len(bench)
@@ -81,7 +81,7 @@ def program(
     return Run(**found)
 
 
-def metered_pulse(bench: Bench, asked: Pulses, index: Ints) -> tuple[Ints, Floats]:
+def metered_pulse(bench: SimulatedBench, asked: Pulses, index: Ints) -> tuple[Ints, Floats]:
     """Pulse the cells at `index` as `Bench.pulse` does; ticks really given, and the pulses' energy [J]."""
     p, devices = bench.params, bench.devices
     ticks = np.minimum(asked.ticks, p.max_ticks)
@@ -102,7 +102,7 @@ def metered_pulse(bench: Bench, asked: Pulses, index: Ints) -> tuple[Ints, Float
     return ticks, energy_J
 
 
-def _power(bench: Bench, v_V: float, index: Ints) -> Floats:
+def _power(bench: SimulatedBench, v_V: float, index: Ints) -> Floats:
     cells = bench.devices.population.take(index)
     current_A, _ = bench.devices.model.rates(np.full(len(index), v_V), *cells.geometry, cells.n_1e26)
     return np.asarray(current_A * v_V)

@@ -37,6 +37,7 @@ TITLES = {
     "log_smoothed": "MLP, log time, fine-tuned on RPD of G",
     "table_16x16": "look-up table, 16 x 16 log times per direction",
     "log_expected": "MLP, log time, trained on expected RPD",
+    "recorded": "MLP, log time, trained on recorded runs",
     "log_voltage": "MLP, log time, also of the voltage; the lowest voltage whose pulse fits",
     FLOOR: "best fixed pulse time of each pair",
 }
@@ -198,9 +199,12 @@ def _header(floor_mean: float | None) -> list[str]:
 def conditions(records: Sequence[Record]) -> str:
     """One line that says what the numbers of `records` hold for."""
     r = next(r for r in records if r["realisation"] != ORACLE)
+    devices, noise = f"recorded devices ({r['noise_preset']})", ""
+    if r["cadence_s"] is not None:
+        devices = "fresh noisy devices"
+        noise = f", noise preset '{r['noise_preset']}' drawn every {r['cadence_s'] * 1e9:g} ns"
     return (
-        f"{r['trials']:,} one-shot trials on fresh noisy devices, board '{r['board']}', noise preset"
-        f" '{r['noise_preset']}' drawn every {r['cadence_s'] * 1e9:g} ns, evaluation seed {r['seed']};"
+        f"{r['trials']:,} one-shot trials on {devices}, board '{r['board']}'{noise}, evaluation seed {r['seed']};"
         " in brackets: 95 % intervals"
     )
 

@@ -13,13 +13,13 @@ import click
 from codegen.boards import board_names, load_board
 from sim import dataset as sim_dataset
 from sim.accuracy import AccuracyRecord
-from sim.command_line import jobs_option, model_option, progress_bar
+from sim.command_line import jobs_option, model_option, progress_bar, recordings_options
 from sim.counter_rng import SEED_HIGHEST
 from sim.jart_fit import NAME as JART_FIT
 from sim.jobs import default_jobs
 from sim.models import load_model
-from sim.noise import load_preset
 from sim.output_files import write_json
+from sim.replay import trial_devices
 from train.baselines import NoiseFreeInverse
 from train.evaluate import (
     EVALUATION_SEED,
@@ -153,6 +153,7 @@ def baselines(dataset: Path, output: Path) -> None:
 @model_option(JART_FIT)
 @noise_option
 @click.option("--cadence", "cadence_s", type=float, help="Noise cadence in s  [default: the preset's].")
+@recordings_options
 @click.option("--trials", type=click.IntRange(min=1), default=10_000)
 @click.option(
     "--seed", type=click.IntRange(0, SEED_HIGHEST), default=EVALUATION_SEED, help="Fresh devices and trials."
@@ -168,6 +169,8 @@ def evaluate_verb(
     model: str,
     noise: str,
     cadence_s: float | None,
+    recordings: Path | None,
+    window_S: tuple[float, float] | None,
     trials: int,
     seed: int,
     board_name: str,
@@ -176,13 +179,13 @@ def evaluate_verb(
     output: Path | None,
     jobs: int | None,
 ) -> None:
-    """One-shot accuracy of network files (MODELS, ONNX) on fresh noisy devices."""
+    """One-shot accuracy of network files (MODELS, ONNX) on fresh noisy devices, or recorded ones."""
     if not models and baselines_file is None:
         raise click.UsageError("name at least one network file, or --baselines")
     if longest_s is not None and baselines_file is not None:
         raise click.UsageError("--longest is for networks; baselines know no budget")
     board = load_board(board_name)
-    preset, physics = load_preset(noise, cadence_s), load_model(model)
+    devices, physics = trial_devices(noise, cadence_s, recordings, window_S), load_model(model)
     predictors = Baselines.read(baselines_file).predictors(board) if baselines_file else {}
     predictors |= network_predictors(list(models), board, seed, longest_s)
     with progress_bar(len(predictors), "deployed", "predictor") as bar:
@@ -194,7 +197,7 @@ def evaluate_verb(
         records = evaluate(
             predictors,
             board,
-            preset,
+            devices,
             trials=trials,
             seed=seed,
             model=physics,
@@ -211,8 +214,8 @@ def _table(records: Sequence[AccuracyRecord]) -> str:
     """Format records for reading."""
     first = records[0]
     lines = [
-        f"{first.trials} trials, model {first.device_model}, noise '{first.noise_preset}' every"
-        f" {first.cadence_s:g} s, seed {first.seed}",
+        f"{first.trials} trials, model {first.device_model}, noise '{first.noise_preset}'"
+        f"{'' if first.cadence_s is None else f' every {first.cadence_s:g} s'}, seed {first.seed}",
         f"{'predictor':20} {'mean RPD':>8} {'median':>8} {'<= 50 %':>8} {'<= 20 %':>8} {'<= 10 %':>8}"
         f" {'wrong way':>9}",
     ]
