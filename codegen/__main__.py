@@ -35,8 +35,9 @@ from codegen.verify import verify_codes, verify_random, verify_sanitized
 from codegen.widths import SEED, TRIALS, WidthSearch
 from sim.command_line import jobs_option, progress_bar, recordings_options, run
 from sim.counter_rng import SEED_HIGHEST
+from sim.noise import load_preset
 from sim.output_files import write_json, write_text
-from sim.replay import trial_devices
+from sim.replay import recorded_or
 
 Input = click.Path(path_type=Path)
 
@@ -79,7 +80,9 @@ def firmware(
     jobs: int | None,
 ) -> None:
     """Quantise MODEL (ONNX) and write a library: C sources, build files, README, examples, integer model."""
-    search = WidthSearch(trial_devices(noise, None, recordings, window_S), trials, seed, jobs)
+    search = WidthSearch(
+        recorded_or(load_preset(noise) if noise else None, recordings, window_S), trials, seed, jobs
+    )
     made = make_firmware(
         model, load_board(board_name), output, calibration, force, results, profile, search, report_measuring
     )

@@ -19,7 +19,7 @@ from sim.counter_rng import SEED_HIGHEST
 from sim.errors import UserError
 from sim.noise import load_preset
 from sim.output_files import write_json
-from sim.replay import trial_devices
+from sim.replay import recorded_or
 
 SOURCE = click.Path(exists=True, path_type=Path)
 SEED = click.IntRange(0, SEED_HIGHEST)
@@ -58,7 +58,7 @@ def cosim(
     Sources are network files (.onnx), quantised as `codegen firmware` does, or firmware folders. Fails when
     the C differs from its reference in any number of any trial.
     """
-    devices = trial_devices(noise, cadence_s, recordings, window_S)
+    devices = recorded_or(load_preset(noise, cadence_s), recordings, window_S)
     with progress_bar(len(sources), "co-simulation", "predictor") as bar:
         found = cosimulate(
             sources,

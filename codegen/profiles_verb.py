@@ -16,7 +16,8 @@ from codegen.widths import SEED, TRIALS, WidthSearch
 from firmware_templates import BUDGETS
 from sim.command_line import jobs_option, progress_bar, recordings_options
 from sim.counter_rng import SEED_HIGHEST
-from sim.replay import trial_devices
+from sim.noise import load_preset
+from sim.replay import recorded_or
 
 Input = click.Path(path_type=Path)
 SHOWN = ("cortex-m4", "cortex-m7", "cortex-m3", "cortex-m0plus")
@@ -57,7 +58,9 @@ def profiles(
     Every call's result must equal the integer reference. Over budget: status 2.
     """
     chosen = [load_core(name) for name in cores or SHOWN]
-    search = WidthSearch(trial_devices(noise, None, recordings, window_S), trials, seed, jobs)
+    search = WidthSearch(
+        recorded_or(load_preset(noise) if noise else None, recordings, window_S), trials, seed, jobs
+    )
     with progress_bar(len(chosen) * len(PROFILES), "profiles", "firmware") as bar:
         rows = profile_table(
             model, load_board(board), chosen, calibration, search, compiler, lambda what: bar.update()

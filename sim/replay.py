@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from sim.bench import Bench, BenchParams
 from sim.closed_loop import TrialSet, draw_trials
 from sim.errors import UserError
 from sim.models import JART_FIT, DeviceModel
-from sim.noise import NoisePreset, load_preset
+from sim.noise import NoisePreset
 from sim.recordings import DEVICE_MODEL, Recordings, read_recordings
 from sim.units import Floats, Ints, S_to_nS
 
@@ -108,32 +108,14 @@ class ReplayTrials:
 
 TrialDevices = NoisePreset | Recordings
 """Fresh simulated devices with this noise, or those that were recorded."""
+Simulated = TypeVar("Simulated", NoisePreset, NoisePreset | None)
 
 
-@overload
-def trial_devices(
-    noise: str,
-    cadence_s: float | None,
-    recordings: Path | None,
-    window_S: tuple[float, float] | None,
-) -> TrialDevices: ...
-@overload
-def trial_devices(
-    noise: str | None,
-    cadence_s: float | None,
-    recordings: Path | None,
-    window_S: tuple[float, float] | None,
-) -> TrialDevices | None: ...
-def trial_devices(
-    noise: str | None,
-    cadence_s: float | None,
-    recordings: Path | None,
-    window_S: tuple[float, float] | None,
-) -> TrialDevices | None:
-    """What the options of a command line name: recordings where they are given, else a noise preset if there is one."""
-    if recordings is not None:
-        return read_recordings(recordings, window_S)
-    return None if noise is None else load_preset(noise, cadence_s)
+def recorded_or(
+    simulated: Simulated, recordings: Path | None, window_S: tuple[float, float] | None
+) -> Recordings | Simulated:
+    """What the options `--recordings` and `--window` name, if they are given."""
+    return simulated if recordings is None else read_recordings(recordings, window_S)
 
 
 def trials_on(devices: TrialDevices, n_trials: int, seed: int, model: DeviceModel = JART_FIT) -> TrialSet:

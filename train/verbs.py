@@ -18,8 +18,9 @@ from sim.counter_rng import SEED_HIGHEST
 from sim.jart_fit import NAME as JART_FIT
 from sim.jobs import default_jobs
 from sim.models import load_model
+from sim.noise import load_preset
 from sim.output_files import write_json
-from sim.replay import trial_devices
+from sim.replay import recorded_or
 from train.baselines import NoiseFreeInverse
 from train.evaluate import (
     EVALUATION_SEED,
@@ -185,7 +186,7 @@ def evaluate_verb(
     if longest_s is not None and baselines_file is not None:
         raise click.UsageError("--longest is for networks; baselines know no budget")
     board = load_board(board_name)
-    devices, physics = trial_devices(noise, cadence_s, recordings, window_S), load_model(model)
+    devices, physics = recorded_or(load_preset(noise, cadence_s), recordings, window_S), load_model(model)
     predictors = Baselines.read(baselines_file).predictors(board) if baselines_file else {}
     predictors |= network_predictors(list(models), board, seed, longest_s)
     with progress_bar(len(predictors), "deployed", "predictor") as bar:
