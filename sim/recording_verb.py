@@ -19,6 +19,7 @@ from sim.recordings import write_recordings
 from sim.units import Floats
 
 MOST_PULSES = 1000
+SHORTER, LONGER = 0.1, 1.25  # than the pulse before, at most: a device may take off within one pulse
 _GOLDEN = 0.5 * (5.0**0.5 - 1.0)
 
 
@@ -56,9 +57,9 @@ def record(
 ) -> None:
     """Runs of pulses on simulated devices, as a lab records them: a CSV file `run,v_V,t_s,g_S`.
 
-    Every run is a device of its own; their starts are spread evenly over the window. A pulse is up to twice as long as
-    the one before when that moved the device too little, down to half as long when it moved it too far. A run ends
-    beyond the window's other end, after all of its time, or after 1,000 pulses.
+    Every run is a device of its own; their starts are spread evenly over the window. A pulse is up to a quarter longer
+    than the one before when that moved the device too little, down to a tenth of it when it moved it too far. A run
+    ends beyond the window's other end, after all of its time, or after 1,000 pulses.
     """
     require_in_range("--first", first_s, DT_S / 2, longest_s, "s")
     require_in_range("--longest", longest_s, DT_S / 2, 1.0, "s")
@@ -99,7 +100,7 @@ def _runs(
         given = np.where(under_way, np.minimum(width, longest - lived), 0)
         devices.advance(v_V, given)
         before, g_S = g_S, np.where(under_way, devices.read(), g_S)
-        factor = np.clip(wanted_S / np.maximum(np.abs(g_S - before), 1e-15), 0.5, 2.0)
+        factor = np.clip(wanted_S / np.maximum(np.abs(g_S - before), 1e-15), SHORTER, LONGER)
         width = np.clip(np.rint(width * factor), 1, longest).astype(np.int64)
         lived = lived + given
         steps.append(lived)
