@@ -21,8 +21,9 @@
 #endif
 
 typedef enum {
-    OURO_ONE_SHOT = 0,    /* one read, one pulse, done */
-    OURO_WRITE_VERIFY = 1 /* read, pulse, read ... until within tolerance or out of iterations */
+    OURO_ONE_SHOT = 0,     /* one read, one pulse, done; one read more to learn from, when the request has a state */
+    OURO_WRITE_VERIFY = 1, /* read, pulse, read ... until within tolerance or out of iterations */
+    OURO_CALIBRATE = 2     /* max_iterations of the pulses that reveal most of the device, each followed by a read */
 } ouro_mode_t;
 
 /*
@@ -30,6 +31,10 @@ typedef enum {
  * `tolerance_permille` of the target; with both 0 the controller never stops early and gives the full
  * number of iterations (for convergence measurements). OURO_ONE_SHOT ignores tolerances, iterations and
  * stuck-device settings.
+ *
+ * States belong to networks that know their device (OURO_STATE_ROWS is defined): see ouro_device_state.h. Every pulse
+ * that a reading follows is learned from. OURO_CALIBRATE needs a state and ignores target, tolerances and stuck-device
+ * settings.
  *
  * A device counts as stuck after `stuck_pulses` consecutive pulses that moved the reading by less than
  * `stuck_move_nS` in the direction commanded. Pulses meant to move it by less than twice that are too

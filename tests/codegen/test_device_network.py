@@ -24,7 +24,6 @@ from sim.noise import load_preset
 
 BOARD = load_board("generic")
 TIMES = (6e-3 * np.linspace(0.0, 1.0, CELLS + 1) ** 3).tolist()
-REFERENCE = {"set_s": TIMES, "reset_s": TIMES[::-1]}
 STATE_INPUTS = [
     {"name": "log2_rate", "offset": 0.0, "scale": 4.0},
     {"name": "known_pulses", "offset": 0.0, "scale": 4.0},
@@ -32,16 +31,10 @@ STATE_INPUTS = [
 ANY = 2**31 - 1
 
 
-def write(networks, path, **changes):
-    fields = {"inputs": [*networks.metadata()["inputs"], *STATE_INPUTS], "device_reference": REFERENCE}
-    layers = networks.layers((4, 32, 64, 32, 1), spread=2.0)
-    return networks.write(path, layers, "log10_s", **(fields | changes))
-
-
 @pytest.fixture(scope="module")
 def made(networks, tmp_path_factory):
     folder = tmp_path_factory.mktemp("device")
-    return make_firmware(write(networks, folder / "net.onnx"), BOARD, folder / "fw", None, False)
+    return make_firmware(networks.write_device_aware(folder / "net.onnx"), BOARD, folder / "fw", None, False)
 
 
 @pytest.fixture(scope="module")
@@ -141,14 +134,29 @@ def test_unsound_metadata_is_refused(networks, tmp_path, changes, problem):
     if "inputs" in changes:
         changes = {"inputs": [*networks.metadata()["inputs"], *changes["inputs"]]}
     with pytest.raises(UserError, match=problem):
-        write(networks, tmp_path / "net.onnx", **changes)
+        networks.write_device_aware(tmp_path / "net.onnx", **changes)
 
 
 def test_times_beyond_the_timer_are_refused(networks, tmp_path):
     slow = {"set_s": [1e4 * t for t in TIMES], "reset_s": [1e4 * t for t in TIMES[::-1]]}
-    path = write(networks, tmp_path / "net.onnx", device_reference=slow)
+    path = networks.write_device_aware(tmp_path / "net.onnx", device_reference=slow)
     with pytest.raises(UserError, match="beyond what the timer of board 'generic' counts"):
         make_firmware(path, BOARD, tmp_path / "fw", None, False)
+
+
+def test_states_that_a_board_cannot_hold_are_refused(networks, tmp_path):
+    path = networks.write_device_aware(tmp_path / "net.onnx")
+    small = load_board("stm32vldiscovery")
+    with pytest.raises(UserError, match="states of 64 x 64 devices take 8192 bytes of RAM; .* has 6912 of 8192"):
+        make_firmware(path, small, tmp_path / "fw", None, False)
+    array = small.array.model_copy(update={"rows": 32})
+    made = make_firmware(path, small.model_copy(update={"array": array}), tmp_path / "fw", None, False)
+    config = (made.folder / "src" / "ouro_config.h").read_text()
+    assert "OURO_STATE_ROWS    UINT32_C(32)" in config and "OURO_STATE_COLUMNS UINT32_C(64)" in config
+    with pytest.raises(UserError, match=r"add rows and columns to its board.toml as \[array\]"):
+        make_firmware(path, small.model_copy(update={"array": None}), tmp_path / "none", None, False)
+    ordinary = make_firmware(networks.write(path), small, tmp_path / "ordinary", None, False)
+    assert "OURO_STATE" not in (ordinary.folder / "src" / "ouro_config.h").read_text()
 
 
 def test_controllers_learn_as_the_reference_does(made, library):

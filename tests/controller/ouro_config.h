@@ -44,4 +44,9 @@
 #define OURO_G_MIN_nS INT32_C(94450)
 #define OURO_G_MAX_nS INT32_C(559300)
 
+#ifndef OURO_TEST_WITHOUT_STATES
+#define OURO_STATE_ROWS UINT32_C(8)
+#define OURO_STATE_COLUMNS UINT32_C(4)
+#endif
+
 #endif
