@@ -22,7 +22,7 @@ ouro_instrument_t *ouro_instrument_new(uint32_t rows, uint32_t columns)
         instrument->hal.rows = rows;
         instrument->hal.columns = columns;
         (void)ouro_scpi_init(&instrument->scpi, &instrument->hal, OURO_IDENTITY);
-#ifdef OURO_STATE_ROWS
+#if OURO_STATE_ROWS > 0U
         instrument->states = calloc((size_t)rows * columns, sizeof *instrument->states);
         if (ouro_scpi_keep_states(&instrument->scpi, instrument->states, rows, columns) != OURO_OK) {
             free(instrument);

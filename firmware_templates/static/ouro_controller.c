@@ -123,7 +123,7 @@ static void learn(const ouro_controller_t *c, int32_t g_nS)
 /* Is the cell read after a pulse? To verify, or to learn. */
 static bool reads_after_pulse(const ouro_request_t *request)
 {
-#ifdef OURO_STATE_ROWS
+#if OURO_STATE_ROWS > 0U
     return (request->mode != OURO_ONE_SHOT) || (request->state != NULL);
 #else
     return request->mode == OURO_WRITE_VERIFY;
@@ -133,7 +133,7 @@ static bool reads_after_pulse(const ouro_request_t *request)
 /* Without verifying: OURO_OK once every pulse is given and learned from. */
 static ouro_status_t judge_unverified(const ouro_controller_t *c)
 {
-#ifdef OURO_STATE_ROWS
+#if OURO_STATE_ROWS > 0U
     const uint16_t wanted = (c->request.mode == OURO_CALIBRATE) ? c->request.max_iterations : 1U;
 
     return (c->result.iterations >= wanted) ? OURO_OK : OURO_BUSY;
@@ -169,7 +169,7 @@ static ouro_status_t choose_pulse(ouro_controller_t *c, int32_t g_nS)
     const ouro_device_state_t unknown = {0};
     const ouro_device_state_t *known = (c->request.state != NULL) ? c->request.state : &unknown;
 
-#ifdef OURO_STATE_ROWS
+#if OURO_STATE_ROWS > 0U
     if (c->request.mode == OURO_CALIBRATE) {
         const ouro_status_t status = ouro_calibration_pulse(known, g_nS, &c->pulse);
 

@@ -32,7 +32,7 @@ ouro_request_t ouro_request_write_verify(uint16_t row, uint16_t column, int32_t 
 /* Is the mode one that this network has? */
 static bool is_mode(const ouro_request_t *r)
 {
-#ifdef OURO_STATE_ROWS
+#if OURO_STATE_ROWS > 0U
     if (r->mode == OURO_CALIBRATE) {
         return r->state != NULL;
     }

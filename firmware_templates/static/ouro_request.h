@@ -20,6 +20,14 @@
 #define OURO_DEFAULT_STUCK_MOVE_nS 1000
 #endif
 
+/* The array whose devices are remembered; ouro_config.h says it for networks that know their devices. */
+#ifndef OURO_STATE_ROWS
+#define OURO_STATE_ROWS 0U
+#endif
+#ifndef OURO_STATE_COLUMNS
+#define OURO_STATE_COLUMNS 0U
+#endif
+
 typedef enum {
     OURO_ONE_SHOT = 0,     /* one read, one pulse, done; one read more to learn from, when the request has a state */
     OURO_WRITE_VERIFY = 1, /* read, pulse, read ... until within tolerance or out of iterations */
@@ -32,7 +40,7 @@ typedef enum {
  * number of iterations (for convergence measurements). OURO_ONE_SHOT ignores tolerances, iterations and
  * stuck-device settings.
  *
- * States belong to networks that know their device (OURO_STATE_ROWS is defined): see ouro_device_state.h. Every pulse
+ * States belong to networks that know their device (OURO_STATE_ROWS is not 0): see ouro_device_state.h. Every pulse
  * that a reading follows is learned from. OURO_CALIBRATE needs a state and ignores target, tolerances and stuck-device
  * settings.
  *

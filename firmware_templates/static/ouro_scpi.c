@@ -320,12 +320,12 @@ static bool fits_u16(int32_t value)
     return value <= (int32_t)UINT16_MAX;
 }
 
-#ifdef OURO_STATE_ROWS
+#if OURO_STATE_ROWS > 0U
 /* What is known of a device; NULL beyond the array. */
-static ouro_device_state_t *state_of(ouro_scpi_t *s, const int32_t *cell)
+static ouro_device_state_t *state_of(ouro_scpi_t *s, const int32_t *values)
 {
-    const uint32_t row = (uint32_t)cell[0]; /* a negative one becomes too large */
-    const uint32_t column = (uint32_t)cell[1];
+    const uint32_t row = (uint32_t)values[0]; /* a negative one becomes too large */
+    const uint32_t column = (uint32_t)values[1];
 
     return ((row < s->rows) && (column < s->columns)) ? &s->states[(row * s->columns) + column] : NULL;
 }
@@ -348,7 +348,7 @@ static void start(ouro_scpi_t *s, ouro_mode_t mode, const int32_t *values)
     }
     request.row = (uint16_t)values[0];
     request.column = (uint16_t)values[1];
-#ifdef OURO_STATE_ROWS
+#if OURO_STATE_ROWS > 0U
     request.state = state_of(s, values);
     if (mode == OURO_CALIBRATE) {
         request.max_iterations = (uint16_t)values[2];
@@ -421,7 +421,7 @@ static void run_configuration(ouro_scpi_t *s, const char *text)
     }
 }
 
-#ifdef OURO_STATE_ROWS
+#if OURO_STATE_ROWS > 0U
 static void calibrate(ouro_scpi_t *s, const int32_t *values)
 {
     if ((state_of(s, values) != NULL) && (values[2] >= 1) && (values[2] <= (int32_t)OURO_LIMIT_ITERATIONS)) {
@@ -523,7 +523,7 @@ static void run_command(ouro_scpi_t *s, const char *text)
             start(s, OURO_WRITE_VERIFY, v);
         }
     } else {
-#ifdef OURO_STATE_ROWS
+#if OURO_STATE_ROWS > 0U
         run_device_command(s, text);
 #else
         push_error(s, ERR_HEADER);
@@ -621,7 +621,7 @@ ouro_status_t ouro_scpi_init(ouro_scpi_t *scpi, ouro_hal_t *hal, const char *ide
     return ouro_controller_init(&scpi->controller, hal);
 }
 
-#ifdef OURO_STATE_ROWS
+#if OURO_STATE_ROWS > 0U
 ouro_status_t ouro_scpi_keep_states(ouro_scpi_t *scpi, ouro_device_state_t *states, uint32_t rows, uint32_t columns)
 {
     if ((scpi == NULL) || (states == NULL)) {

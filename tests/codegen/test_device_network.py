@@ -147,12 +147,14 @@ def test_times_beyond_the_timer_are_refused(networks, tmp_path):
 def test_states_that_a_board_cannot_hold_are_refused(networks, tmp_path):
     path = networks.write_device_aware(tmp_path / "net.onnx")
     small = load_board("stm32vldiscovery")
-    with pytest.raises(UserError, match="states of 64 x 64 devices take 8192 bytes of RAM; .* has 6912 of 8192"):
+    with pytest.raises(
+        UserError, match=r"states of 64 x 64 devices take 8192 bytes of RAM; .* has 6912 of 8192"
+    ):
         make_firmware(path, small, tmp_path / "fw", None, False)
     array = small.array.model_copy(update={"rows": 32})
     made = make_firmware(path, small.model_copy(update={"array": array}), tmp_path / "fw", None, False)
     config = (made.folder / "src" / "ouro_config.h").read_text()
-    assert "OURO_STATE_ROWS    UINT32_C(32)" in config and "OURO_STATE_COLUMNS UINT32_C(64)" in config
+    assert "OURO_STATE_ROWS    32U" in config and "OURO_STATE_COLUMNS 64U" in config
     with pytest.raises(UserError, match=r"add rows and columns to its board.toml as \[array\]"):
         make_firmware(path, small.model_copy(update={"array": None}), tmp_path / "none", None, False)
     ordinary = make_firmware(networks.write(path), small, tmp_path / "ordinary", None, False)

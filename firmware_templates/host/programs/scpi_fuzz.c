@@ -21,7 +21,7 @@ static uint64_t state;
 static uint64_t replies;
 static uint64_t pulses;
 static uint64_t secured;
-#ifdef OURO_STATE_ROWS
+#if OURO_STATE_ROWS > 0U
 static ouro_device_state_t states[SIDE * SIDE];
 #endif
 
@@ -39,7 +39,7 @@ static void begin(void)
     if (ouro_scpi_init(&scpi, &hal, OURO_IDENTITY) != OURO_IDLE) {
         abort();
     }
-#ifdef OURO_STATE_ROWS
+#if OURO_STATE_ROWS > 0U
     (void)ouro_scpi_keep_states(&scpi, states, SIDE, SIDE);
 #endif
 }
