@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from codegen.__main__ import main
 from codegen.boards import load_board
 from codegen.controllers import ControllerBank, Request
+from codegen.cores import load_core
+from codegen.cross import find_cross_compilers
 from codegen.device_state import (
     CELLS,
     DeviceStates,
@@ -17,6 +21,8 @@ from codegen.float_predictor import FloatPredictor
 from codegen.host import HostLibrary
 from codegen.onnx_import import load_network
 from codegen.reference import ReferencePredictor
+from codegen.state_cost import update_cost
+from codegen.target import build_elf
 from codegen.verify import verify_random, verify_sanitized
 from sim.closed_loop import draw_trials
 from sim.errors import UserError
@@ -159,6 +165,25 @@ def test_states_that_a_board_cannot_hold_are_refused(networks, tmp_path):
         make_firmware(path, small.model_copy(update={"array": None}), tmp_path / "none", None, False)
     ordinary = make_firmware(networks.write(path), small, tmp_path / "ordinary", None, False)
     assert "OURO_STATE" not in (ordinary.folder / "src" / "ouro_config.h").read_text()
+
+
+@pytest.mark.parametrize("name", ["stm32f405", "rp2040", "hifive1-revb"])
+def test_machine_code_learns_as_the_reference_does_and_is_counted(networks, tmp_path, name):
+    board = load_board(name)
+    core = load_core(board.target.cpu)
+    if not find_cross_compilers(core.family):
+        pytest.skip(f"no compiler for {name}: scripts/targets.sh installs one")
+    path = networks.write_device_aware(tmp_path / "net.onnx")
+    made = make_firmware(path, board, tmp_path / "fw", None, False)
+    built = build_elf(made.folder, tmp_path / "elf")
+    cost = update_cost(built.elf, core, made.model)
+    assert 200 < cost.instructions < 1000 and cost.stack_bytes < 200
+    done = CliRunner().invoke(main, ["size", str(built.elf), "--firmware", str(made.folder)])
+    assert f"to learn from a pulse on {core.name}: {cost.instructions} instructions" in done.output
+    coarser = made.model.reference.model_copy(update={"smallest_move_nS": 20_000})
+    other = made.model.model_copy(update={"reference": coarser})
+    with pytest.raises(UserError, match=r"machine code makes .* the integer reference"):
+        update_cost(built.elf, core, other)
 
 
 def test_controllers_learn_as_the_reference_does(made, library):
