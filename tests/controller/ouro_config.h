@@ -44,9 +44,7 @@
 #define OURO_G_MIN_nS INT32_C(94450)
 #define OURO_G_MAX_nS INT32_C(559300)
 
-#ifndef OURO_TEST_WITHOUT_STATES
 #define OURO_STATE_ROWS 8U
 #define OURO_STATE_COLUMNS 4U
-#endif
 
 #endif
