@@ -167,7 +167,7 @@ def test_states_that_a_board_cannot_hold_are_refused(networks, tmp_path):
     assert "OURO_STATE" not in (ordinary.folder / "src" / "ouro_config.h").read_text()
 
 
-@pytest.mark.parametrize("name", ["stm32f405", "rp2040", "hifive1-revb"])
+@pytest.mark.parametrize("name", ["rp2040", "hifive1-revb"])
 def test_machine_code_learns_as_the_reference_does_and_is_counted(networks, tmp_path, name):
     board = load_board(name)
     core = load_core(board.target.cpu)
