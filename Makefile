@@ -170,9 +170,12 @@ front: $(TRAINED) $(VOLTAGE) ## precision against delay with the voltage as a kn
 misra: $(READY) ## MISRA C:2012 by cppcheck's addon, C of every board and kernel: docs/misra.md (a minute)
 	$(PY) -m codegen misra docs/examples/log_expected.onnx --page docs/misra.md
 
+AWARE := $(BUILD)/devices/ouroboros-devices/device_aware.onnx
 eva: $(READY) ## no run-time error in predictor and controller, whatever the input: Frama-C Eva (a minute)
 	@scripts/frama_c.sh
 	$(PY) -m codegen eva docs/examples/log_expected.onnx
+	@if [ -f $(AWARE) ]; then $(PY) -m codegen eva $(AWARE); \
+	else echo "states of devices left out: no $(AWARE), make devices trains it"; fi
 
 DEVICES := $(BUILD)/devices
 devices: $(READY) ## devices that differ: floors, the network that is told, write-and-verify methods; docs/device-aware.md

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from codegen.batch import require_free, run_batch
+from codegen.batch import Devices, require_free, run_batch
 from codegen.scpi_client import ScpiClient, VerifySettings
 from codegen.targets_csv import MODES, read_targets
 from sim.command_line import progress_bar
@@ -25,6 +25,16 @@ Input = click.Path(path_type=Path)
 @click.option("--tolerance-permille", type=int, help="Write-and-verify: relative tolerance [the board's].")
 @click.option("--tolerance-ns", "tolerance_nS", type=int, help="Absolute tolerance, nS [the board's].")
 @click.option("--iterations", type=int, help="Most iterations [the board's].")
+@click.option(
+    "--states", type=Input, help="What is known of the devices (.h5): restored before, saved after."
+)
+@click.option(
+    "--calibrate",
+    "calibration_pulses",
+    default=0,
+    type=click.IntRange(0, 255),
+    help="Calibration pulses for each cell of which nothing is known.",
+)
 @click.option("--crc", is_flag=True, help="Secure every line by a CRC.")
 @click.option(
     "--timeout", "timeout_s", default=10.0, type=click.FloatRange(0.1, 3600), help="Longest wait, s."
@@ -39,6 +49,8 @@ def bench(
     tolerance_permille: int | None,
     tolerance_nS: int | None,
     iterations: int | None,
+    states: Path | None,
+    calibration_pulses: int,
     crc: bool,
     timeout_s: float,
     force: bool,
@@ -46,16 +58,18 @@ def bench(
 ) -> None:
     """Bring the cells of TARGETS.csv (columns r,c,g_target_nS and, if wanted, mode) to their conductances.
 
-    Results are kept line by line beside the output; the same command goes on where a stopped one ended.
+    Results are kept line by line beside the output; the same command goes on where a stopped one ended. --states and
+    --calibrate are for boards whose network knows its devices (docs/device-aware.md).
     """
     require_free(output, force)
     cells = read_targets(targets, mode)
     sha256 = hashlib.sha256(targets.read_bytes()).hexdigest()
     settings = VerifySettings(tolerance_nS, tolerance_permille, iterations)
+    devices = Devices(states, calibration_pulses)
     with (
         ScpiClient(port, baud=baud, timeout_s=timeout_s, crc=crc) as board,
         progress_bar(len(cells), str(board.identity), "cell") as bar,
     ):
-        batch = run_batch(board, cells, sha256, settings, output, bar.update)
+        batch = run_batch(board, cells, sha256, settings, output, devices, bar.update)
     outcomes = ", ".join(f"{count} {status}" for status, count in batch.statuses().items())
     click.echo(f"{batch.provenance['identity']}: {outcomes}; written to {output}")

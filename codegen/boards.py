@@ -95,6 +95,18 @@ class Timing(StrictModel):
     timeout_us: Annotated[int, Field(ge=1, le=INT32_MAX)]
 
 
+class Array(StrictModel):
+    """The cells that the board selects; a device-aware network has a state for each of them in RAM."""
+
+    rows: Annotated[int, Field(ge=1, le=65536)]
+    columns: Annotated[int, Field(ge=1, le=65536)]
+
+    @property
+    def cells(self) -> int:
+        """How many there are."""
+        return self.rows * self.columns
+
+
 class Target(StrictModel):
     """The controller chip: what the generated tables and buffers must fit into, in bytes."""
 
@@ -125,6 +137,7 @@ class Board(StrictModel):
     pulse: PulseDefaults
     limits: Limits
     timing: Timing
+    array: Array | None = None
     target: Target
 
     @model_validator(mode="after")

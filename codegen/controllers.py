@@ -24,14 +24,15 @@ Int32s = npt.NDArray[np.int32]
 
 ONE_SHOT = 0
 WRITE_VERIFY = 1
+CALIBRATE = 2
 
 
 @dataclass(frozen=True)
 class Request:
     """What every controller is asked to do; fields and ranges as in `ouro_request_t`.
 
-    Write-and-verify with both tolerances 0 always gives `max_iterations` iterations. No budget: pulses of any length
-    the timer has.
+    Write-and-verify with both tolerances 0 always gives `max_iterations` iterations; calibration, which needs states
+    and ignores targets, as many pulses. No budget: pulses of any length the timer has.
     """
 
     mode: int = WRITE_VERIFY
@@ -79,7 +80,10 @@ class ControllerBank:
         self._ffi, self._lib = load_library(library, HOST / "ouro_lockstep.h")
 
     def one_shot(self, bench: Bench, g_target_nS: Ints, budget_ticks: int | None = None) -> ControllerRun:
-        """One read and one pulse per device, then one read that the controllers do not see."""
+        """One read and one pulse per device, then one read that the controllers do not see.
+
+        Controllers with states read after the pulse themselves: `run` them.
+        """
         request = Request(mode=ONE_SHOT, max_iterations=1, budget_ticks=budget_ticks)
         run = self.run(bench, g_target_nS, request)
         run.trace.g_read_nS[1] = bench.read_nS()

@@ -1,4 +1,4 @@
-"""Runs the compiled predictor instruction by instruction on an emulated core (Unicorn).
+"""Runs the compiled predictor and the update of states instruction by instruction on an emulated core (Unicorn).
 
 Unicorn executes the machine code that would be flashed; it shows every instruction except those that a false
 condition skips in an Arm core's IT block, which real cores step through too: they are counted from the gaps.
@@ -24,10 +24,11 @@ from sim.errors import UserError
 
 STACK_ADDRESS, STACK_BYTES = 0x7000_0000, 0x1_0000  # where no image lies
 STACK_TOP = STACK_ADDRESS + STACK_BYTES
-PULSE_ADDRESS = STACK_ADDRESS  # far below the stack
+PULSE_ADDRESS = STACK_ADDRESS  # far below the stack; a device's state, too
 STOP_ADDRESS = 0x7FFF_0000  # the return address of the call
 MOST_INSTRUCTIONS = 10_000_000
 _PAGE = 0x1000
+_STATE = struct.Struct("<bB")
 _NOT_THE_NETWORK = ("ouro_exp2", "exp2_", "mantissa_", "__")
 
 
@@ -85,12 +86,12 @@ def read_image(path: Path) -> Image:
 
 
 class CoreEmulator:
-    """Calls `ouro_predict` of an image on one core."""
+    """Calls functions of an image on one core."""
 
     def __init__(self, image: Image, core: Core) -> None:
         self._engine = engine = engine_of(core)
         self._pulse = struct.Struct(core.family.pulse_format)
-        self._entry = image.symbols["ouro_predict"] & ~engine.code_bit
+        self._symbols = image.symbols
         self._uc: Any = unicorn.Uc(*engine.unicorn)
         self._uc.ctl_set_cpu_model(engine.models[core.name])
         self._uc.mem_map(STACK_ADDRESS, STACK_BYTES)
@@ -103,38 +104,56 @@ class CoreEmulator:
         self._decoder.detail = True
         self._kinds: dict[int, Kind] = {}
         self._uc.hook_add(unicorn.UC_HOOK_CODE, self._step)
-        self._reset()
 
     def predict(self, g_start_nS: int, g_target_nS: int) -> tuple[int, int, int, Cost]:
-        """Status, direction, ticks and cost of one call."""
+        """Status, direction, ticks and cost of one call of `ouro_predict`."""
+        self._uc.mem_write(PULSE_ADDRESS, b"\xaa" * self._pulse.size)
+        status, cost = self._call("ouro_predict", g_start_nS, g_target_nS, PULSE_ADDRESS)
+        direction, ticks = self._pulse.unpack(bytes(self._uc.mem_read(PULSE_ADDRESS, self._pulse.size)))
+        return _signed(status & 0xFF, 8), int(direction), int(ticks), cost
+
+    def update_state(
+        self, log2_rate_q4: int, pulses: int, g_before_nS: int, g_after_nS: int, direction: int, ticks: int
+    ) -> tuple[int, int, Cost]:
+        """Log rate, pulses and cost after one call of `ouro_device_state_update`."""
+        self._uc.mem_write(PULSE_ADDRESS, _STATE.pack(log2_rate_q4, pulses))
+        arguments = (PULSE_ADDRESS, g_before_nS, g_after_nS, direction, ticks)
+        _, cost = self._call("ouro_device_state_update", *arguments)
+        rate, told = _STATE.unpack(bytes(self._uc.mem_read(PULSE_ADDRESS, _STATE.size)))
+        return int(rate), int(told), cost
+
+    def _call(self, function: str, *arguments: int) -> tuple[int, Cost]:
+        """What the function leaves in the result's register, and its cost."""
         uc, engine = self._uc, self._engine
-        self._reset()
-        uc.mem_write(PULSE_ADDRESS, b"\xaa" * self._pulse.size)
-        values = (g_start_nS & 0xFFFFFFFF, g_target_nS & 0xFFFFFFFF, PULSE_ADDRESS)
-        for register, value in zip(engine.arguments, values, strict=True):
+        entry = self._symbols[function] & ~engine.code_bit
+        values = [value & 0xFFFFFFFF for value in arguments]
+        in_registers = len(engine.arguments)
+        on_stack = values[in_registers:]
+        stack = STACK_TOP - (16 if on_stack else 0)  # stays aligned
+        uc.mem_write(stack, b"".join(value.to_bytes(4, "little") for value in on_stack))
+        self._reset(entry, stack)
+        for register, value in zip(engine.arguments, values[:in_registers], strict=False):
             uc.reg_write(register, value)
-        uc.reg_write(engine.stack_pointer, STACK_TOP)
+        uc.reg_write(engine.stack_pointer, stack)
         uc.reg_write(engine.return_address, STOP_ADDRESS | engine.code_bit)
         try:
-            uc.emu_start(self._entry | engine.code_bit, STOP_ADDRESS, count=MOST_INSTRUCTIONS)
+            uc.emu_start(entry | engine.code_bit, STOP_ADDRESS, count=MOST_INSTRUCTIONS)
         except unicorn.UcError as error:
             at = uc.reg_read(engine.program_counter)
-            raise UserError(f"the predictor faulted at {at:#x}: {error}") from None
-        status = uc.reg_read(engine.result) & 0xFF
-        direction, ticks = self._pulse.unpack(bytes(uc.mem_read(PULSE_ADDRESS, self._pulse.size)))
+            raise UserError(f"{function} faulted at {at:#x}: {error}") from None
         cost = Cost(
             self._instructions,
             self._words,
             self._branches,
             self._multiplications,
-            STACK_TOP - self._lowest_sp,
+            stack - self._lowest_sp,
         )
-        return _signed(status, 8), int(direction), int(ticks), cost
+        return int(uc.reg_read(engine.result)), cost
 
-    def _reset(self) -> None:
+    def _reset(self, entry: int, stack: int) -> None:
         self._instructions = self._words = self._branches = self._multiplications = 0
-        self._lowest_sp = STACK_TOP
-        self._expected = self._entry
+        self._lowest_sp = stack
+        self._expected = entry
         self._last = Kind(words=0, branches=True, multiplies=0, moves_sp=False)
 
     def _step(self, uc: Any, address: int, size: int, _: object) -> None:

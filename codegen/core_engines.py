@@ -32,7 +32,8 @@ class Engine:
     models: dict[str, int]
     """Unicorn's processor model of a core."""
     capstone: tuple[int, int]
-    arguments: tuple[int, int, int]
+    arguments: tuple[int, ...]
+    """Registers of the first arguments; further ones lie on the stack."""
     result: int
     stack_pointer: int
     return_address: int
@@ -121,7 +122,12 @@ _ENGINES: dict[Family, Engine] = {
             "cortex-m7": arm_const.UC_CPU_ARM_CORTEX_M7,
         },
         capstone=(capstone.CS_ARCH_ARM, capstone.CS_MODE_THUMB | capstone.CS_MODE_MCLASS),
-        arguments=(arm_const.UC_ARM_REG_R0, arm_const.UC_ARM_REG_R1, arm_const.UC_ARM_REG_R2),
+        arguments=(
+            arm_const.UC_ARM_REG_R0,
+            arm_const.UC_ARM_REG_R1,
+            arm_const.UC_ARM_REG_R2,
+            arm_const.UC_ARM_REG_R3,
+        ),
         result=arm_const.UC_ARM_REG_R0,
         stack_pointer=arm_const.UC_ARM_REG_SP,
         return_address=arm_const.UC_ARM_REG_LR,
@@ -134,7 +140,13 @@ _ENGINES: dict[Family, Engine] = {
         unicorn=(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV32),
         models={"rv32imc": riscv_const.UC_CPU_RISCV32_SIFIVE_E31},
         capstone=(capstone.CS_ARCH_RISCV, capstone.CS_MODE_RISCV32 | capstone.CS_MODE_RISCVC),
-        arguments=(riscv_const.UC_RISCV_REG_A0, riscv_const.UC_RISCV_REG_A1, riscv_const.UC_RISCV_REG_A2),
+        arguments=(
+            riscv_const.UC_RISCV_REG_A0,
+            riscv_const.UC_RISCV_REG_A1,
+            riscv_const.UC_RISCV_REG_A2,
+            riscv_const.UC_RISCV_REG_A3,
+            riscv_const.UC_RISCV_REG_A4,
+        ),
         result=riscv_const.UC_RISCV_REG_A0,
         stack_pointer=riscv_const.UC_RISCV_REG_SP,
         return_address=riscv_const.UC_RISCV_REG_RA,

@@ -26,6 +26,7 @@ from codegen.boards import Board
 from codegen.build import host_library
 from codegen.controllers import ControllerBank, Request
 from codegen.cores import load_core
+from codegen.device_state import DeviceStates
 from codegen.firmware import Firmware, load_firmware
 from codegen.reference import ReferencePredictor
 from codegen.status import Status
@@ -144,6 +145,12 @@ class Emulated:
             return Outcome(*(int(field) for field in reply.split(",")))
         except (TypeError, ValueError):
             raise UserError(f"the firmware answered '{reply}' to {command}") from None
+
+    def state(self, device: int) -> tuple[int, int]:
+        """What the firmware knows of a device: log rate and pulses, as in `codegen.device_state`."""
+        row, column = divmod(device, ARRAY_SIDE)
+        rate, pulses = self.ask(f"DEV:STAT? {row},{column}").split(",")
+        return int(rate), int(pulses)
 
     def _reply(self, patience_s: float = PATIENCE_S) -> str:
         silent_since = time.monotonic()
@@ -332,7 +339,10 @@ def _one_shots(emulated: Emulated, bench: Bench, drawn: Trials) -> tuple[Program
 def _write_and_verify(
     emulated: Emulated, firmware: Firmware, noise: NoisePreset, seed: int, count: int
 ) -> dict[str, int]:
-    """Programs to within 5 %, 20 iterations at most, in the emulator and by the host's controllers."""
+    """Programs to within 5 %, 20 iterations at most, in the emulator and by the host's controllers.
+
+    Where the network knows its devices, nothing is known at the beginning, and what was learned is compared too.
+    """
     if count == 0:
         return {"devices": 0, "differing": 0, "converged": 0}
     request, drawn = Request(tolerance_permille=50, max_iterations=20), draw_trials(count, noise, seed)
@@ -344,10 +354,13 @@ def _write_and_verify(
         f"CONF:STUC {request.stuck_pulses},{request.stuck_move_nS}",
     ):
         emulated.tell(setting)
+    states = DeviceStates.fresh(count) if firmware.model.knows_device else None
+    if states is not None:
+        emulated.tell("DEV:RES")
     targets: Ints = drawn.g_target_nS[:count]
     found = [emulated.program("PROG:VER", k, int(target)) for k, target in enumerate(targets)]
     wanted = ControllerBank(host_library(firmware.folder)).run(
-        drawn.bench(firmware.board.bench_params()), drawn.g_target_nS, request
+        drawn.bench(firmware.board.bench_params()), drawn.g_target_nS, request, states
     )
     differing = sum(
         (o.status, o.iterations, o.pulses, o.g_start_nS, o.g_last_nS)
@@ -360,6 +373,10 @@ def _write_and_verify(
         )
         for k, o in enumerate(found)
     )
+    if states is not None:
+        differing += sum(
+            emulated.state(k) != (states.log2_rate_q4[k], states.pulses[k]) for k in range(count)
+        )
     converged = sum(o.status == Status.CONVERGED for o in found)
     return {"devices": count, "differing": int(differing), "converged": int(converged)}
 

@@ -56,11 +56,14 @@ ANALYSES = (
         "controller",
         ("ouro_controller.c", "ouro_pulse_gate.c", "ouro_request.c", *DEVICE_STATE),
         (
-            *("-eva-slevel", "500", "-eva-split-return", "full"),
+            *("-eva-slevel", "900", "-eva-split-return", "full"),
             *("-eva-domains", "cvalue,equality,symbolic-locations", "-eva-equality-through-calls", "formals"),
         ),
     ),
 )
+
+# For a network that knows its devices.
+STATES = Analysis("states", DEVICE_STATE, ("-eva-slevel", "200"))
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def eva(network: Path, names: tuple[str, ...]) -> None:
     for board in boards or {kernel_of(board.target.cpu): board for board in all_boards()}.values():
         with tempfile.TemporaryDirectory() as temporary:
             firmware = make_firmware(network, board, Path(temporary) / "firmware", None, force=False)
-            for analysis in ANALYSES:
+            for analysis in (*ANALYSES, STATES) if firmware.model.knows_device else ANALYSES:
                 found = analyse(firmware.folder, analysis)
                 for alarm in found.alarms:
                     click.echo(alarm)

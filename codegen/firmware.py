@@ -12,6 +12,7 @@ from typing import Any
 from codegen import VERSION
 from codegen.boards import Board, board_from_fields
 from codegen.calibration import dataset_pairs, grid_pairs
+from codegen.device_state import BYTES_PER_DEVICE
 from codegen.folding import fold, voltages_of, window_nS
 from codegen.kernels import has_narrow_forms, kernel_for, kernel_of, padded, table_bytes
 from codegen.measured_accuracy import measured_accuracy
@@ -28,6 +29,8 @@ from sim.output_files import whole_directory
 
 MANIFEST = "manifest.json"
 INTEGER_MODEL = "quantized_model.json"
+RAM_FOR_THE_REST_BYTES = 1024
+"""Of a board beside activations and states: controller, protocol, serial lines, stack."""
 
 
 @dataclass(frozen=True)
@@ -247,6 +250,8 @@ def _require_same_voltages(network: FloatNetwork, board: Board) -> None:
 
 def _require_room(model: QuantizedModel, board: Board, kernel: str) -> None:
     """The tables must fit the flash, the activations the RAM."""
+    if model.knows_device:
+        _require_room_for_states(model, board, kernel)
     needs = (
         ("tables", table_bytes(model, kernel), "flash", board.target.flash_bytes),
         ("activations", 4 * padded(model.buffer_length, kernel), "RAM", board.target.ram_bytes),
@@ -261,3 +266,20 @@ def _require_room(model: QuantizedModel, board: Board, kernel: str) -> None:
                 raise UserError(problem)
             widest = max(model.layers, key=lambda layer: layer.rows * layer.columns)
             raise UserError(f"{problem}; the largest layer is {widest.columns} -> {widest.rows}")
+
+
+def _require_room_for_states(model: QuantizedModel, board: Board, kernel: str) -> None:
+    """A state for each cell of the array must fit the RAM beside activations, controller, protocol and stack."""
+    if board.array is None:
+        raise UserError(
+            f"the network knows its devices, and board '{board.name}' does not say how many it has: "
+            "add rows and columns to its board.toml as [array]"
+        )
+    bytes_needed = BYTES_PER_DEVICE * board.array.cells
+    bytes_there = board.target.ram_bytes - 4 * padded(model.buffer_length, kernel) - RAM_FOR_THE_REST_BYTES
+    if bytes_needed > bytes_there:
+        raise UserError(
+            f"the states of {board.array.rows} x {board.array.columns} devices take {bytes_needed} bytes of RAM; "
+            f"board '{board.name}' has {max(bytes_there, 0)} of {board.target.ram_bytes} bytes for them: fewer rows or "
+            "columns in its board.toml under [array], another board, or a network without states"
+        )

@@ -20,6 +20,8 @@ MANUFACTURER = "Ouroboros"
 ATTEMPT_S = 1.0  # a board that was reset by the port's opening does not hear the first words
 LONGEST_LINE = 512
 NO_ERROR = '0,"No error"'
+UNDEFINED_HEADER = '-113,"Undefined header"'
+DEVICE_COMMANDS = ("CAL:", "DEV:")
 DEVICE_OUTCOMES = (Status.ERR_READ_SATURATED, Status.ERR_STUCK, Status.ERR_NOT_CONVERGED)
 """Errors that say something about the device and nothing about the board or the request: results, not exceptions."""
 
@@ -67,6 +69,22 @@ class VerifySettings:
         if self.budget_ticks is not None:
             found.append(f"CONF:BUDG {self.budget_ticks}")
         return found
+
+
+@dataclass(frozen=True)
+class DeviceState:
+    """What a board with a device-aware network knows of one device (docs/device-aware.md).
+
+    Attributes:
+        log2_rate_q4: how much faster than the network's reference the device moves, in 1/16 octave, -128 .. 127.
+        pulses: how many pulses have told, 0 .. 255; 0: nothing is known.
+    """
+
+    log2_rate_q4: int
+    pulses: int
+
+
+UNKNOWN = DeviceState(0, 0)
 
 
 @dataclass(frozen=True)
@@ -156,7 +174,9 @@ class ScpiClient:
     def program_one_shot(
         self, row: int, column: int, g_target_nS: int, settings: VerifySettings | None = None
     ) -> Programmed:
-        """One reading, one pulse towards `g_target_nS`. `g_last_nS` is the reading before the pulse.
+        """One reading, one pulse towards `g_target_nS`.
+
+        `g_last_nS` is the reading before the pulse; where the network knows its devices, the one after it.
 
         Args:
             settings: for this and later calls [those of the call before, at first the board's defaults].
@@ -180,6 +200,41 @@ class ScpiClient:
         """
         self._configure(settings)
         return self._program(f"PROG:VER {row},{column},{g_target_nS}")
+
+    def calibrate_device(self, row: int, column: int, pulses: int = 3) -> Programmed:
+        """Give cell (row, column) the pulses that reveal most of it; the board learns from each.
+
+        They take the cell across its window, and last no longer than the budget in force.
+
+        Raises:
+            UserError: as `program_one_shot`, or the board's network does not know its devices.
+        """
+        return self._program(f"CAL:DEV {row},{column},{pulses}")
+
+    def device_state(self, row: int, column: int) -> DeviceState:
+        """What the board knows of cell (row, column).
+
+        Raises:
+            UserError: the board refused, its network does not know its devices, or the line failed.
+        """
+        found, _ = self._answer(f"DEV:STAT? {row},{column}", 2)
+        return DeviceState(*found)
+
+    def set_device_state(self, row: int, column: int, state: DeviceState) -> None:
+        """Restore what was known of cell (row, column), for a board forgets it without power.
+
+        Raises:
+            UserError: as `device_state`, or a value out of its range.
+        """
+        self._command(f"DEV:STAT {row},{column},{state.log2_rate_q4},{state.pulses}")
+
+    def forget_devices(self) -> None:
+        """Nothing is known of any device any more, as after another array was connected.
+
+        Raises:
+            UserError: the board's network does not know its devices, or the line failed.
+        """
+        self._command("DEV:RES")
 
     def abort(self) -> None:
         """Outputs safe, now."""
@@ -208,7 +263,19 @@ class ScpiClient:
         self._require_no_error(line, self._read(line))
 
     def _result(self, line: str, numbers: int) -> list[int]:
-        """The numbers that `line` is answered with.
+        """The numbers that `line` is answered with, the first of them a status."""
+        found, error = self._answer(line, numbers)
+        try:
+            is_error = Status(found[0]).is_error
+        except ValueError:
+            raise self._damaged(line, ",".join(map(str, found))) from None
+        if is_error and error == NO_ERROR:  # asked before the program had ended
+            self._write("SYST:ERR?")
+            self._read("SYST:ERR?")
+        return found
+
+    def _answer(self, line: str, numbers: int) -> tuple[list[int], str]:
+        """The numbers that `line` is answered with, and the error that it left.
 
         The error queue is asked at once: a refused line has no other answer, so that it is told from a slow one.
         """
@@ -223,22 +290,26 @@ class ScpiClient:
                     self._require_no_error(line, reply)
             else:
                 found = self._numbers(line, reply, numbers)
-        if Status(found[0]).is_error and error == NO_ERROR:  # asked before the program had ended
-            self._write("SYST:ERR?")
-            self._read("SYST:ERR?")
-        return found
+        return found, error
 
     def _numbers(self, line: str, reply: str, numbers: int) -> list[int]:
         try:
             found = [int(number) for number in reply.split(",")]
-            Status(found[0])
         except ValueError:
             found = []
         if len(found) != numbers:
-            raise UserError(f"{self.port}: '{line}' was answered with '{reply}': try again, with CRC")
+            raise self._damaged(line, reply)
         return found
 
+    def _damaged(self, line: str, reply: str) -> UserError:
+        return UserError(f"{self.port}: '{line}' was answered with '{reply}': try again, with CRC")
+
     def _require_no_error(self, line: str, reply: str) -> None:
+        if reply == UNDEFINED_HEADER and line.startswith(DEVICE_COMMANDS):
+            raise UserError(
+                f"{self.port}: the board refused '{line}': its network does not know its devices; make the firmware "
+                "from one that does (docs/device-aware.md)"
+            )
         if reply != NO_ERROR:
             raise UserError(f"{self.port}: the board refused '{line}': {reply}")
 

@@ -12,6 +12,7 @@ from codegen.cores import CORES, load_core
 from codegen.cross import COMPILER_NAMES, find_cross_compilers
 from codegen.firmware import load_firmware
 from codegen.size import Size, measure, require_within
+from codegen.state_cost import update_cost
 from codegen.target import RECORD, load_built
 from codegen.target_verbs import FIRMWARE
 from firmware_templates import BUDGETS
@@ -60,6 +61,11 @@ def size(
         click.echo(json.dumps(rows if len(rows) > 1 else rows[0], indent=2))
     else:
         click.echo(_table(found))
+    if elf is not None and load_firmware(folder).model.knows_device:
+        for figures in found:
+            cost = update_cost(elf, load_core(figures.core), load_firmware(folder).model)
+            text = f"{figures.core}: {cost.instructions} instructions and {cost.stack_bytes} bytes of stack"
+            click.echo(f"to learn from a pulse on {text}", err=as_json)
     limits = budget or (BUDGETS if default_budget else None)
     if limits is not None:
         for figures in found:

@@ -128,6 +128,14 @@ class Networks:
         fields: dict[str, Any] = {"inputs": inputs, "pulse": pulse, **changes}
         return self.write(path, layers, "log10_s", **fields)
 
+    def write_device_aware(self, path: Path, **changes: Any) -> Path:
+        """A network file that sees what is known of the device, and a reference with times of milliseconds."""
+        times = (6e-3 * np.linspace(0.0, 1.0, 65) ** 3).tolist()
+        states = [{"name": name, "offset": 0.0, "scale": 4.0} for name in ("log2_rate", "known_pulses")]
+        reference = {"set_s": times, "reset_s": times[::-1]}
+        fields = {"inputs": [*self.metadata()["inputs"], *states], "device_reference": reference}
+        return self.write(path, self.layers((4, 32, 64, 32, 1), spread=2.0), "log10_s", **(fields | changes))
+
 
 @pytest.fixture(scope="session")
 def networks() -> Networks:

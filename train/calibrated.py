@@ -39,6 +39,7 @@ from train.baselines import NoiseFreeInverse
 from train.kept import unless_kept
 from train.lived import LIVED_S, record
 from train.responses import DIRECTIONS, Conductances, ResponseParams
+from train.sidecar import code_sha256
 
 CALIBRATION_PULSES = 3
 PULSES = (0, 1, 2, 3, 6, 10)
@@ -233,6 +234,7 @@ def kept_responses(
         "board": asdict(board),
         "devices": count,
         "pulses": PULSES,
+        "code_sha256": code_sha256(with_responses=True, also=("lived", "calibrated")),
     }
     with unless_kept(path, made_from) as missing:
         if missing is not None:

@@ -44,6 +44,7 @@ from train.evaluate import EVALUATION_SEED
 from train.programming import MOST_PULSES, Run, chosen_settings, draw, markdown, program, summaries
 from train.programming_methods import Candidate, Method, Predictor, baselines
 from train.responses import ResponseParams
+from train.sidecar import code_sha256, versions
 
 Input = click.Path(path_type=Path)
 END = "<!-- end of table -->"
@@ -120,6 +121,8 @@ def devices(
                 "with_state": with_state,
                 "schedule": asdict(schedule),
                 "hidden": HIDDEN,
+                "versions": versions(),
+                "code_sha256": code_sha256(with_responses=True, also=("calibrated", "device_aware")),
             }
             path = folder / f"{name}.onnx"
             network = kept_network(path, made_from, train, calibration, params, with_state=with_state)

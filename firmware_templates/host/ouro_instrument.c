@@ -10,6 +10,7 @@
 struct ouro_instrument {
     ouro_hal_t hal;
     ouro_scpi_t scpi;
+    ouro_device_state_t *states; /* NULL where the network does not know its devices */
 };
 
 ouro_instrument_t *ouro_instrument_new(uint32_t rows, uint32_t columns)
@@ -21,13 +22,23 @@ ouro_instrument_t *ouro_instrument_new(uint32_t rows, uint32_t columns)
         instrument->hal.rows = rows;
         instrument->hal.columns = columns;
         (void)ouro_scpi_init(&instrument->scpi, &instrument->hal, OURO_IDENTITY);
+#if OURO_STATE_ROWS > 0U
+        instrument->states = calloc((size_t)rows * columns, sizeof *instrument->states);
+        if (ouro_scpi_keep_states(&instrument->scpi, instrument->states, rows, columns) != OURO_OK) {
+            free(instrument);
+            return NULL;
+        }
+#endif
     }
     return instrument;
 }
 
 void ouro_instrument_free(ouro_instrument_t *instrument)
 {
-    free(instrument);
+    if (instrument != NULL) {
+        free(instrument->states);
+        free(instrument);
+    }
 }
 
 void ouro_instrument_feed(ouro_instrument_t *instrument, uint8_t byte)

@@ -120,32 +120,72 @@ static void learn(const ouro_controller_t *c, int32_t g_nS)
     }
 }
 
+/* Is the cell read after a pulse? To verify, or to learn. */
+static bool reads_after_pulse(const ouro_request_t *request)
+{
+#if OURO_STATE_ROWS > 0U
+    return (request->mode != OURO_ONE_SHOT) || (request->state != NULL);
+#else
+    return request->mode == OURO_WRITE_VERIFY;
+#endif
+}
+
+/* Without verifying: OURO_OK once every pulse is given and learned from. */
+static ouro_status_t judge_unverified(const ouro_controller_t *c)
+{
+#if OURO_STATE_ROWS > 0U
+    const uint16_t wanted = (c->request.mode == OURO_CALIBRATE) ? c->request.max_iterations : 1U;
+
+    return (c->result.iterations >= wanted) ? OURO_OK : OURO_BUSY;
+#else
+    (void)c;
+    return OURO_BUSY; /* the reading before the one pulse */
+#endif
+}
+
 /* Is the work finished with reading `g_nS`? OURO_BUSY when it is not. */
 static ouro_status_t judge_reading(ouro_controller_t *c, int32_t g_nS)
 {
     const ouro_request_t *request = &c->request;
     ouro_status_t status = OURO_BUSY;
 
-    if (request->mode == OURO_WRITE_VERIFY) {
-        if (ouro_request_is_on_target(request, g_nS)) {
-            status = OURO_CONVERGED;
-        } else if (is_stuck(c, g_nS)) {
-            status = OURO_ERR_STUCK;
-        } else if (c->result.iterations >= request->max_iterations) {
-            status = ouro_request_is_fixed_length(request) ? OURO_OK : OURO_ERR_NOT_CONVERGED;
-        } else {
-            /* go on */
-        }
+    if (request->mode != OURO_WRITE_VERIFY) {
+        status = judge_unverified(c);
+    } else if (ouro_request_is_on_target(request, g_nS)) {
+        status = OURO_CONVERGED;
+    } else if (is_stuck(c, g_nS)) {
+        status = OURO_ERR_STUCK;
+    } else if (c->result.iterations >= request->max_iterations) {
+        status = ouro_request_is_fixed_length(request) ? OURO_OK : OURO_ERR_NOT_CONVERGED;
+    } else {
+        /* go on */
     }
     return status;
 }
 
-/* Predict the pulse from reading `g_nS` and prepare it. */
-static ouro_status_t predict(ouro_controller_t *c, int32_t g_nS)
+/* The pulse to give from reading `g_nS`, into c->pulse. */
+static ouro_status_t choose_pulse(ouro_controller_t *c, int32_t g_nS)
 {
     const ouro_device_state_t unknown = {0};
     const ouro_device_state_t *known = (c->request.state != NULL) ? c->request.state : &unknown;
-    ouro_status_t status = ouro_predict_known(g_nS, c->request.g_target_nS, c->request.budget_ticks, known, &c->pulse);
+
+#if OURO_STATE_ROWS > 0U
+    if (c->request.mode == OURO_CALIBRATE) {
+        const ouro_status_t status = ouro_calibration_pulse(known, g_nS, &c->pulse);
+
+        if (c->pulse.width_ticks > c->request.budget_ticks) {
+            c->pulse.width_ticks = c->request.budget_ticks;
+        }
+        return status;
+    }
+#endif
+    return ouro_predict_known(g_nS, c->request.g_target_nS, c->request.budget_ticks, known, &c->pulse);
+}
+
+/* Choose the pulse from reading `g_nS` and prepare it. */
+static ouro_status_t predict(ouro_controller_t *c, int32_t g_nS)
+{
+    ouro_status_t status = choose_pulse(c, g_nS);
 
     c->g_before_nS = g_nS;
     c->result.iterations++;
@@ -230,7 +270,7 @@ static ouro_status_t run_pulse(ouro_controller_t *c)
         c->result.last_pulse.width_ticks = given;
         c->result.total_ticks += given;
         status = ouro_gate_check_given(&c->pulse, given, v_uV);
-        if ((status == OURO_OK) && (c->request.mode == OURO_WRITE_VERIFY)) {
+        if ((status == OURO_OK) && reads_after_pulse(&c->request)) {
             status = await_cell(c);
         }
     }

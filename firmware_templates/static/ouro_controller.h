@@ -96,7 +96,8 @@ ouro_status_t ouro_controller_start(ouro_controller_t *controller, const ouro_re
  * Do one bounded piece of work: at most one operation started or polled, one prediction.
  * Returns OURO_BUSY while under way, OURO_IDLE before any start, and else the outcome, again at every
  * further call:
- *   OURO_OK                 one-shot: pulse given; write-and-verify with both tolerances 0: all iterations given
+ *   OURO_OK                 one-shot: pulse given; write-and-verify with both tolerances 0, and calibration: all
+ *                           iterations given
  *   OURO_CONVERGED          write-and-verify: the last reading is on target
  *   OURO_NO_PULSE_NEEDED    one-shot: the predictor asks for no pulse
  *   OURO_ERR_NOT_CONVERGED  not on target after max_iterations

@@ -14,25 +14,26 @@ _Static_assert(sizeof(ouro_device_state_t) == 2U, "an array of 64 x 64 states ta
 
 enum {
     OCTAVE_q8 = 256,
-    RATE_SCALE = 16,  /* from 1/16 to 1/256 octave */
-    TIME_q8 = 1024,   /* reference times count in 1/16 ticks: four octaves */
-    EXP2_SCALE = 256, /* from 1/256 to 1/65536 octave */
-    UNSEEN_q8 = -256  /* a pulse without a visible effect was at least an octave too short */
+    MOST_STEP_q4 = 4194304, /* neighbouring reference times differ by less: the generator has checked */
+    RATE_SCALE = 16,        /* from 1/16 to 1/256 octave */
+    TIME_q8 = 1024,         /* reference times count in 1/16 ticks: four octaves */
+    EXP2_SCALE = 256,       /* from 1/256 to 1/65536 octave */
+    UNSEEN_q8 = -256        /* a pulse without a visible effect was at least an octave too short */
 };
 
 /* log2(value) in 1/256 octave, within 1/64 octave, for value >= 1: between powers of two log2(1 + x) is close to
  * x + 0.347 x (1 - x). */
 static int32_t log2_q8(uint32_t value)
 {
-    uint32_t whole = 0U;
+    uint32_t whole = 31U;
 
-    for (uint32_t rest = value; rest > 1U; rest >>= 1U) {
-        whole++;
+    while ((whole > 0U) && ((value >> whole) == 0U)) {
+        whole--;
     }
 
     const uint32_t mantissa = (whole >= 8U) ? (value >> (whole - 8U)) : (value << (8U - whole));
     const int32_t octaves = (int32_t)whole;
-    const int32_t x = (int32_t)mantissa - OCTAVE_q8;
+    const int32_t x = (int32_t)(mantissa & 511U) - OCTAVE_q8; /* the mantissa is in 256 .. 511 */
 
     return (octaves * OCTAVE_q8) + x + ouro_rshift_round(x * (OCTAVE_q8 - x) * 89, 16U);
 }
@@ -47,8 +48,9 @@ static int32_t time_q4(int32_t g_nS, ouro_direction_t direction)
     const uint32_t part = place & 255U;
     const int32_t left = times[at];
     const int32_t right = times[(at < OURO_REFERENCE_CELLS) ? (at + 1U) : OURO_REFERENCE_CELLS];
+    const int32_t step_q4 = ouro_clamp(right - left, -MOST_STEP_q4, MOST_STEP_q4);
 
-    return left + ouro_rshift_round((right - left) * (int32_t)part, 8U);
+    return left + ouro_rshift_round(step_q4 * (int32_t)part, 8U);
 }
 
 /* log2 of the width in ticks that takes the reference from one conductance to the other; at least that of 1/16. */
@@ -67,7 +69,7 @@ void ouro_device_state_update(ouro_device_state_t *state, int32_t g_before_nS, i
     /* Share of a surprise that is believed after 0, 1, 2 and more pulses: their mean, then a fading memory. */
     static const int32_t gain_q8[4] = {256, 128, 85, 64};
 
-    if ((state == NULL) || (direction == OURO_NO_PULSE) || (width_ticks == 0U)) {
+    if ((state == NULL) || ((direction != OURO_SET) && (direction != OURO_RESET)) || (width_ticks == 0U)) {
         return;
     }
 

@@ -1,8 +1,9 @@
 /* What a controller remembers of each device: two bytes, updated after every pulse; an array of 64 x 64 takes 8 KiB.
  *
  * For networks that see it (OURO_NETWORK_KNOWS_DEVICE). Keep one state per cell, zeroed for a device nothing is known
- * of, and over power cycles where you can; predict with ouro_predict_known(), then pulse, read, and call
- * ouro_device_state_update(). codegen/device_state.py states the same arithmetic.
+ * of, and over power cycles where you can. The controller predicts with the state of a request and keeps it up to date;
+ * without the controller predict with ouro_predict_known(), then pulse, read, and call ouro_device_state_update().
+ * codegen/device_state.py states the same arithmetic.
  */
 #ifndef OURO_DEVICE_STATE_H
 #define OURO_DEVICE_STATE_H

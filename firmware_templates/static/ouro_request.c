@@ -1,5 +1,7 @@
 #include "ouro_request.h"
 
+#include <stddef.h>
+
 ouro_request_t ouro_request_one_shot(uint16_t row, uint16_t column, int32_t g_target_nS)
 {
     const ouro_request_t request = {.mode = OURO_ONE_SHOT,
@@ -27,10 +29,21 @@ ouro_request_t ouro_request_write_verify(uint16_t row, uint16_t column, int32_t 
     return request;
 }
 
+/* Is the mode one that this network has? */
+static bool is_mode(const ouro_request_t *r)
+{
+#if OURO_STATE_ROWS > 0U
+    if (r->mode == OURO_CALIBRATE) {
+        return r->state != NULL;
+    }
+#endif
+    return (r->mode == OURO_ONE_SHOT) || (r->mode == OURO_WRITE_VERIFY);
+}
+
 ouro_status_t ouro_request_check(const ouro_request_t *request)
 {
     const ouro_request_t *r = request;
-    const bool mode_ok = (r->mode == OURO_ONE_SHOT) || (r->mode == OURO_WRITE_VERIFY);
+    const bool mode_ok = is_mode(r);
     const bool tolerance_ok = (r->tolerance_nS >= 0) && (r->tolerance_permille <= 1000U);
     const bool iterations_ok = (r->max_iterations >= 1U) && (r->max_iterations <= (uint16_t)OURO_LIMIT_ITERATIONS);
     const bool stuck_ok = (r->stuck_move_nS >= 0) && (r->stuck_move_nS <= OURO_G_MAX_nS);

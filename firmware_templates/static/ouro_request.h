@@ -20,9 +20,18 @@
 #define OURO_DEFAULT_STUCK_MOVE_nS 1000
 #endif
 
+/* The array whose devices are remembered; ouro_config.h says it for networks that know their devices. */
+#ifndef OURO_STATE_ROWS
+#define OURO_STATE_ROWS 0U
+#endif
+#ifndef OURO_STATE_COLUMNS
+#define OURO_STATE_COLUMNS 0U
+#endif
+
 typedef enum {
-    OURO_ONE_SHOT = 0,    /* one read, one pulse, done */
-    OURO_WRITE_VERIFY = 1 /* read, pulse, read ... until within tolerance or out of iterations */
+    OURO_ONE_SHOT = 0,     /* one read, one pulse, done; one read more to learn from, when the request has a state */
+    OURO_WRITE_VERIFY = 1, /* read, pulse, read ... until within tolerance or out of iterations */
+    OURO_CALIBRATE = 2     /* max_iterations of the pulses that reveal most of the device, each followed by a read */
 } ouro_mode_t;
 
 /*
@@ -30,6 +39,10 @@ typedef enum {
  * `tolerance_permille` of the target; with both 0 the controller never stops early and gives the full
  * number of iterations (for convergence measurements). OURO_ONE_SHOT ignores tolerances, iterations and
  * stuck-device settings.
+ *
+ * States belong to networks that know their device (OURO_STATE_ROWS is not 0): see ouro_device_state.h. Every pulse
+ * that a reading follows is learned from. OURO_CALIBRATE needs a state and ignores target, tolerances and stuck-device
+ * settings.
  *
  * A device counts as stuck after `stuck_pulses` consecutive pulses that moved the reading by less than
  * `stuck_move_nS` in the direction commanded. Pulses meant to move it by less than twice that are too

@@ -14,8 +14,6 @@
 #define ERR_OVERRUN (-363)
 #define ERR_DEADLOCK (-430)
 
-#define MAX_ARGUMENTS 3U
-
 /* ---- errors: a full queue keeps the oldest and says at its end that more were lost ------------------- */
 
 static void push_error(ouro_scpi_t *s, int error)
@@ -283,14 +281,19 @@ static const char *parse_number(const char *text, int32_t *value)
     return is_good ? at : NULL;
 }
 
-/* Exactly `n` numbers. Pushes an error and returns false otherwise. */
-static bool parse_arguments(ouro_scpi_t *s, const char *text, uint32_t n, int32_t *values)
+/* Exactly `n` numbers, each after a minus where one may be. Pushes an error and returns false otherwise. */
+static bool parse_numbers(ouro_scpi_t *s, const char *text, uint32_t n, bool may_be_negative, int32_t *values)
 {
     const char *at = text;
     int error = (*at == ' ') ? 0 : ERR_PARAMETER_COUNT;
 
     for (uint32_t i = 0U; (error == 0) && (i < n); i++) {
-        at = parse_number(&at[1], &values[i]);
+        const bool is_negative = may_be_negative && (at[1] == '-');
+
+        at = parse_number(&at[is_negative ? 2U : 1U], &values[i]);
+        if (is_negative) {
+            values[i] = -values[i];
+        }
         if (at == NULL) {
             error = ERR_DATA;
         } else if (*at != (((i + 1U) < n) ? ',' : '\0')) {
@@ -305,12 +308,28 @@ static bool parse_arguments(ouro_scpi_t *s, const char *text, uint32_t n, int32_
     return error == 0;
 }
 
+static bool parse_arguments(ouro_scpi_t *s, const char *text, uint32_t n, int32_t *values)
+{
+    return parse_numbers(s, text, n, false, values);
+}
+
 /* ---- commands ------------------------------------------------------------------------------------------ */
 
 static bool fits_u16(int32_t value)
 {
     return value <= (int32_t)UINT16_MAX;
 }
+
+#if OURO_STATE_ROWS > 0U
+/* What is known of a device; NULL beyond the array. */
+static ouro_device_state_t *state_of(ouro_scpi_t *s, const int32_t *values)
+{
+    const uint32_t row = (uint32_t)values[0]; /* a negative one becomes too large */
+    const uint32_t column = (uint32_t)values[1];
+
+    return ((row < s->rows) && (column < s->columns)) ? &s->states[(row * s->columns) + column] : NULL;
+}
+#endif
 
 static void start(ouro_scpi_t *s, ouro_mode_t mode, const int32_t *values)
 {
@@ -329,6 +348,13 @@ static void start(ouro_scpi_t *s, ouro_mode_t mode, const int32_t *values)
     }
     request.row = (uint16_t)values[0];
     request.column = (uint16_t)values[1];
+#if OURO_STATE_ROWS > 0U
+    request.state = state_of(s, values);
+    if (mode == OURO_CALIBRATE) {
+        request.max_iterations = (uint16_t)values[2];
+        request.g_target_nS = OURO_G_MIN_nS;
+    }
+#endif
     s->is_busy = true;
     if (ouro_controller_start(&s->controller, &request) != OURO_BUSY) {
         end_program(s);
@@ -395,10 +421,86 @@ static void run_configuration(ouro_scpi_t *s, const char *text)
     }
 }
 
+#if OURO_STATE_ROWS > 0U
+static void calibrate(ouro_scpi_t *s, const int32_t *values)
+{
+    if ((state_of(s, values) != NULL) && (values[2] >= 1) && (values[2] <= (int32_t)OURO_LIMIT_ITERATIONS)) {
+        s->is_measurement = false;
+        start(s, OURO_CALIBRATE, values);
+    } else {
+        push_error(s, ERR_RANGE);
+    }
+}
+
+static void reply_state(ouro_scpi_t *s, const ouro_device_state_t *state)
+{
+    if (state != NULL) {
+        put_signed(s, state->log2_rate_q4);
+        put(s, ',');
+        put_number(s, state->pulses);
+        end_reply(s);
+    } else {
+        push_error(s, ERR_RANGE);
+    }
+}
+
+static void set_state(ouro_scpi_t *s, const int32_t *values)
+{
+    ouro_device_state_t *state = state_of(s, values);
+    const bool rate_fits = (values[2] >= INT8_MIN) && (values[2] <= INT8_MAX);
+    const bool pulses_fit = (values[3] >= 0) && (values[3] <= (int32_t)UINT8_MAX);
+
+    if ((state != NULL) && rate_fits && pulses_fit) {
+        state->log2_rate_q4 = (int8_t)values[2];
+        state->pulses = (uint8_t)values[3];
+    } else {
+        push_error(s, ERR_RANGE);
+    }
+}
+
+static void forget_devices(ouro_scpi_t *s)
+{
+    const ouro_device_state_t unknown = {0};
+
+    for (uint32_t i = 0U; i < (s->rows * s->columns); i++) {
+        s->states[i] = unknown;
+    }
+}
+
+/* Commands about what is known of devices. */
+static void run_device_command(ouro_scpi_t *s, const char *text)
+{
+    int32_t v[4] = {0, 0, 0, 0};
+    const char *rest;
+
+    if (begins(text, "CAL:DEV", &rest)) {
+        if (parse_arguments(s, rest, 3U, v)) {
+            calibrate(s, v);
+        }
+    } else if (begins(text, "DEV:STAT?", &rest)) {
+        if (parse_arguments(s, rest, 2U, v)) {
+            reply_state(s, state_of(s, v));
+        }
+    } else if (begins(text, "DEV:STAT", &rest)) {
+        if (parse_numbers(s, rest, 4U, true, v)) {
+            set_state(s, v);
+        }
+    } else if (begins(text, "DEV:RES", &rest)) {
+        if (*rest == '\0') {
+            forget_devices(s);
+        } else {
+            push_error(s, ERR_PARAMETER_COUNT);
+        }
+    } else {
+        push_error(s, ERR_HEADER);
+    }
+}
+#endif
+
 /* Commands that begin something or change a setting: refused while a program is under way. */
 static void run_command(ouro_scpi_t *s, const char *text)
 {
-    int32_t v[MAX_ARGUMENTS] = {0, 0, 0};
+    int32_t v[3] = {0, 0, 0};
     const char *rest;
 
     if (s->is_busy) {
@@ -421,7 +523,11 @@ static void run_command(ouro_scpi_t *s, const char *text)
             start(s, OURO_WRITE_VERIFY, v);
         }
     } else {
+#if OURO_STATE_ROWS > 0U
+        run_device_command(s, text);
+#else
         push_error(s, ERR_HEADER);
+#endif
     }
 }
 
@@ -514,6 +620,19 @@ ouro_status_t ouro_scpi_init(ouro_scpi_t *scpi, ouro_hal_t *hal, const char *ide
     defaults(scpi);
     return ouro_controller_init(&scpi->controller, hal);
 }
+
+#if OURO_STATE_ROWS > 0U
+ouro_status_t ouro_scpi_keep_states(ouro_scpi_t *scpi, ouro_device_state_t *states, uint32_t rows, uint32_t columns)
+{
+    if ((scpi == NULL) || (states == NULL)) {
+        return OURO_ERR_NULL;
+    }
+    scpi->states = states;
+    scpi->rows = rows;
+    scpi->columns = columns;
+    return OURO_OK;
+}
+#endif
 
 void ouro_scpi_feed(ouro_scpi_t *scpi, uint8_t byte)
 {

@@ -38,12 +38,24 @@ typedef struct {
     bool is_reply_lost;    /* the reply being written did not fit */
     uint16_t error_count;
     int16_t errors[OURO_SCPI_ERRORS];
+#if OURO_STATE_ROWS > 0U
+    ouro_device_state_t *states; /* of rows * columns devices, row by row */
+    uint32_t rows;               /* 0: none are kept */
+    uint32_t columns;
+#endif
     char line[OURO_SCPI_LINE + 1U];
     char output[OURO_SCPI_OUTPUT];
 } ouro_scpi_t;
 
 /* Start over with outputs safe. `identity` must outlive `scpi`. Returns OURO_IDLE, or OURO_ERR_NULL. */
 ouro_status_t ouro_scpi_init(ouro_scpi_t *scpi, ouro_hal_t *hal, const char *identity);
+
+#if OURO_STATE_ROWS > 0U
+/* Keep what is known of each device in `states`, rows * columns of them, row by row, which must outlive `scpi`.
+ * Programs predict with them and learn from every pulse that a reading follows; commands calibrate, tell and set them.
+ * To be called after each ouro_scpi_init(), which forgets where they are. Returns OURO_OK, or OURO_ERR_NULL. */
+ouro_status_t ouro_scpi_keep_states(ouro_scpi_t *scpi, ouro_device_state_t *states, uint32_t rows, uint32_t columns);
+#endif
 
 /* Take one received byte; a line feed ends a line, which is carried out or begun at once. */
 void ouro_scpi_feed(ouro_scpi_t *scpi, uint8_t byte);

@@ -7,11 +7,17 @@
 int main(void)
 {
     static ouro_scpi_t scpi;
+#if OURO_STATE_ROWS > 0U
+    static ouro_device_state_t states[OURO_STATE_ROWS][OURO_STATE_COLUMNS];
+#endif
     bool has_byte_to_send = false;
     uint8_t to_send = 0U;
 
     board_init();
     (void)ouro_scpi_init(&scpi, ouro_target_hal(), OURO_IDENTITY);
+#if OURO_STATE_ROWS > 0U
+    (void)ouro_scpi_keep_states(&scpi, &states[0][0], OURO_STATE_ROWS, OURO_STATE_COLUMNS);
+#endif
     for (;;) {
         uint8_t received;
 

@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from codegen.__main__ import main
 from codegen.boards import load_board
 from codegen.controllers import ControllerBank, Request
+from codegen.cores import load_core
+from codegen.cross import find_cross_compilers
 from codegen.device_state import (
     CELLS,
     DeviceStates,
@@ -17,6 +21,8 @@ from codegen.float_predictor import FloatPredictor
 from codegen.host import HostLibrary
 from codegen.onnx_import import load_network
 from codegen.reference import ReferencePredictor
+from codegen.state_cost import update_cost
+from codegen.target import build_elf
 from codegen.verify import verify_random, verify_sanitized
 from sim.closed_loop import draw_trials
 from sim.errors import UserError
@@ -24,7 +30,6 @@ from sim.noise import load_preset
 
 BOARD = load_board("generic")
 TIMES = (6e-3 * np.linspace(0.0, 1.0, CELLS + 1) ** 3).tolist()
-REFERENCE = {"set_s": TIMES, "reset_s": TIMES[::-1]}
 STATE_INPUTS = [
     {"name": "log2_rate", "offset": 0.0, "scale": 4.0},
     {"name": "known_pulses", "offset": 0.0, "scale": 4.0},
@@ -32,16 +37,10 @@ STATE_INPUTS = [
 ANY = 2**31 - 1
 
 
-def write(networks, path, **changes):
-    fields = {"inputs": [*networks.metadata()["inputs"], *STATE_INPUTS], "device_reference": REFERENCE}
-    layers = networks.layers((4, 32, 64, 32, 1), spread=2.0)
-    return networks.write(path, layers, "log10_s", **(fields | changes))
-
-
 @pytest.fixture(scope="module")
 def made(networks, tmp_path_factory):
     folder = tmp_path_factory.mktemp("device")
-    return make_firmware(write(networks, folder / "net.onnx"), BOARD, folder / "fw", None, False)
+    return make_firmware(networks.write_device_aware(folder / "net.onnx"), BOARD, folder / "fw", None, False)
 
 
 @pytest.fixture(scope="module")
@@ -141,14 +140,50 @@ def test_unsound_metadata_is_refused(networks, tmp_path, changes, problem):
     if "inputs" in changes:
         changes = {"inputs": [*networks.metadata()["inputs"], *changes["inputs"]]}
     with pytest.raises(UserError, match=problem):
-        write(networks, tmp_path / "net.onnx", **changes)
+        networks.write_device_aware(tmp_path / "net.onnx", **changes)
 
 
 def test_times_beyond_the_timer_are_refused(networks, tmp_path):
     slow = {"set_s": [1e4 * t for t in TIMES], "reset_s": [1e4 * t for t in TIMES[::-1]]}
-    path = write(networks, tmp_path / "net.onnx", device_reference=slow)
+    path = networks.write_device_aware(tmp_path / "net.onnx", device_reference=slow)
     with pytest.raises(UserError, match="beyond what the timer of board 'generic' counts"):
         make_firmware(path, BOARD, tmp_path / "fw", None, False)
+
+
+def test_states_that_a_board_cannot_hold_are_refused(networks, tmp_path):
+    path = networks.write_device_aware(tmp_path / "net.onnx")
+    small = load_board("stm32vldiscovery")
+    with pytest.raises(
+        UserError, match=r"states of 64 x 64 devices take 8192 bytes of RAM; .* has 6912 of 8192"
+    ):
+        make_firmware(path, small, tmp_path / "fw", None, False)
+    array = small.array.model_copy(update={"rows": 32})
+    made = make_firmware(path, small.model_copy(update={"array": array}), tmp_path / "fw", None, False)
+    config = (made.folder / "src" / "ouro_config.h").read_text()
+    assert "OURO_STATE_ROWS    32U" in config and "OURO_STATE_COLUMNS 64U" in config
+    with pytest.raises(UserError, match=r"add rows and columns to its board.toml as \[array\]"):
+        make_firmware(path, small.model_copy(update={"array": None}), tmp_path / "none", None, False)
+    ordinary = make_firmware(networks.write(path), small, tmp_path / "ordinary", None, False)
+    assert "OURO_STATE" not in (ordinary.folder / "src" / "ouro_config.h").read_text()
+
+
+@pytest.mark.parametrize("name", ["rp2040", "hifive1-revb"])
+def test_machine_code_learns_as_the_reference_does_and_is_counted(networks, tmp_path, name):
+    board = load_board(name)
+    core = load_core(board.target.cpu)
+    if not find_cross_compilers(core.family):
+        pytest.skip(f"no compiler for {name}: scripts/targets.sh installs one")
+    path = networks.write_device_aware(tmp_path / "net.onnx")
+    made = make_firmware(path, board, tmp_path / "fw", None, False)
+    built = build_elf(made.folder, tmp_path / "elf")
+    cost = update_cost(built.elf, core, made.model)
+    assert 200 < cost.instructions < 1000 and cost.stack_bytes < 200
+    done = CliRunner().invoke(main, ["size", str(built.elf), "--firmware", str(made.folder)])
+    assert f"to learn from a pulse on {core.name}: {cost.instructions} instructions" in done.output
+    coarser = made.model.reference.model_copy(update={"smallest_move_nS": 20_000})
+    other = made.model.model_copy(update={"reference": coarser})
+    with pytest.raises(UserError, match=r"machine code makes .* the integer reference"):
+        update_cost(built.elf, core, other)
 
 
 def test_controllers_learn_as_the_reference_does(made, library):

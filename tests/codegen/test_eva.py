@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from codegen.__main__ import main
 from codegen.boards import load_board
-from codegen.eva import ANALYSES, Alarm, analyse
+from codegen.eva import ANALYSES, STATES, Alarm, analyse
 from codegen.firmware import make_firmware
 from sim.errors import UserError
 
@@ -26,6 +26,12 @@ needs_frama_c = pytest.mark.skipif(
 def network(networks: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("eva")
     path: Path = networks.write(folder / "net.onnx", networks.layers((2, 8, 1)), "log10_s")
+    return path
+
+
+@pytest.fixture(scope="module")
+def device_aware(networks: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path: Path = networks.write_device_aware(tmp_path_factory.mktemp("eva_states") / "net.onnx")
     return path
 
 
@@ -56,6 +62,24 @@ def test_the_predictor_of_a_linear_network_raises_no_alarm(networks: Any, tmp_pa
     network = networks.write(tmp_path / "net.onnx", networks.layers((2, 6, 1)), "linear_s")
     firmware = make_firmware(network, load_board("openmena"), tmp_path / "fw", None, False)
     assert analyse(firmware.folder, PREDICTOR).alarms == []
+
+
+@needs_frama_c
+@pytest.mark.parametrize(
+    ("sound", "broken", "alarm"),
+    [
+        ("", "", None),
+        ("ouro_clamp(right - left, -MOST_STEP_q4, MOST_STEP_q4)", "right - left", "signed_overflow"),
+        ("ouro_clamp(g_from_nS, OURO_G_MIN_nS, OURO_G_MAX_nS)", "g_from_nS", "mem_access"),
+        ("pulse->width_ticks = OURO_MIN_ticks;", "pulse->width_ticks = 0U;", "user assertion"),
+    ],
+)
+def test_states_of_devices_raise_no_alarm_but_for_errors_put_in(
+    device_aware: Path, tmp_path: Path, sound: str, broken: str, alarm: str | None
+) -> None:
+    folder = mutant(device_aware, tmp_path / "fw", "ouro_device_state.c", sound, broken)
+    kinds = {kind for _, kind in found(folder, STATES)}
+    assert alarm in kinds if alarm else kinds == set()
 
 
 @needs_frama_c

@@ -21,11 +21,13 @@ from codegen.__main__ import main
 from codegen.boards import load_board
 from codegen.cores import AVR, load_core
 from codegen.cross import find_cross_compilers
-from codegen.emulation import emulate_built
+from codegen.emulation import emulate_built, emulator
 from codegen.firmware import make_firmware
+from codegen.instrument import simulated_instrument
 from codegen.scpi_client import ScpiClient, VerifySettings
 from codegen.target import Built, build_elf, buildable_boards, load_built
 from codegen.uf2 import uf2_image
+from sim.closed_loop import draw_trials
 from sim.errors import UserError
 from sim.noise import load_preset
 
@@ -131,6 +133,32 @@ def test_every_pulse_of_the_emulated_firmware_is_the_reference_s(built, made):
     assert sum(found["statuses"].values()) == 20
     assert found["pulses_differing_from_reference"] == found["conductances_differing_from_reference"] == 0
     assert found["write_and_verify"]["devices"] == 5 and found["write_and_verify"]["differing"] == 0
+
+
+@pytest.mark.parametrize("made", ONE_AND_TWO_LINES[:1], indirect=True)
+def test_states_of_devices_on_the_emulated_board_are_the_reference_s(made, networks, tmp_path):
+    needs_emulator(made[0])
+    noise, firmware = load_preset("ouroboros-devices"), tmp_path / "firmware"
+    make_firmware(
+        networks.write_device_aware(tmp_path / "net.onnx"), load_board(made[0]), firmware, None, False
+    )
+    built = build_elf(firmware, tmp_path / "elf")
+    assert built.ram_bytes > 2 * 64 * 64
+    found = emulate_built(built, firmware, noise, seed=3, trials=6, verify_trials=2)
+    assert found["pulses_differing_from_reference"] == found["conductances_differing_from_reference"] == 0
+    assert found["write_and_verify"]["differing"] == 0
+    virtual = simulated_instrument(firmware, noise, 5, 64, 64)
+    calibrated = (("CAL:DEV", ",3"), ("PROG:ONES", ",250uS"), ("DEV:STAT?", ""))
+    with emulator(built.elf, built.board) as emulated:
+        emulated.use(draw_trials(64, noise, 5).bench(built.board.bench_params(), jobs=1))
+        for line in (
+            *(f"{line} 0,{k}{rest}\n" for k in range(3) for line, rest in calibrated),
+            "DEV:STAT 0,9,-128,255\nDEV:STAT? 0,9\n",
+            "CAL:DEV 0,9,1\n",
+            "DEV:RES\nDEV:STAT? 0,9\n",
+            "DEV:STAT? 64,0\nSYST:ERR?\n",
+        ):
+            assert emulated.ask(line.strip()) == virtual.exchange(line.encode()).decode().strip()
 
 
 @pytest.mark.parametrize("made", ["arduino-uno"], indirect=True)

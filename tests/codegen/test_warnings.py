@@ -53,6 +53,17 @@ def test_firmware_and_host_c(compiler: str, kernel: str, network: Path, tmp_path
 
 
 @pytest.mark.parametrize("compiler", HOST_COMPILERS)
+def test_what_only_networks_that_know_their_devices_need(
+    compiler: str, networks: Any, tmp_path: Path
+) -> None:
+    network = networks.write_device_aware(tmp_path / "net.onnx")
+    src = make_firmware(network, load_board("generic"), tmp_path / "fw", None, False).folder / "src"
+    sources = [*src.glob("*.c"), *HOST.glob("*.c"), *HOST_PROGRAMS.glob("*.c")]
+    assert "OURO_STATE_ROWS" in (src / "ouro_config.h").read_text()
+    assert compile_strictly(compiler, sources, [src, HOST], tmp_path) == ""
+
+
+@pytest.mark.parametrize("compiler", HOST_COMPILERS)
 @pytest.mark.parametrize(
     ("function", "complaint"),
     [

@@ -79,7 +79,7 @@ def scpi_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Rig:
     """One controller (instance 0), its simulated hardware and a scripted predictor."""
 
-    ONE_SHOT, WRITE_VERIFY = 0, 1
+    ONE_SHOT, WRITE_VERIFY, CALIBRATE = 0, 1, 2
     TARGET_nS = 220_000
     V_SET_uV, V_RESET_uV = -342_000, 706_500
 

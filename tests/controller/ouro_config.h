@@ -44,4 +44,7 @@
 #define OURO_G_MIN_nS INT32_C(94450)
 #define OURO_G_MAX_nS INT32_C(559300)
 
+#define OURO_STATE_ROWS 8U
+#define OURO_STATE_COLUMNS 4U
+
 #endif

@@ -43,6 +43,15 @@ void ouro_device_state_update(ouro_device_state_t *state, int32_t g_before_nS, i
     state->pulses++;
 }
 
+/* The scripted pulse, too. */
+ouro_status_t ouro_calibration_pulse(const ouro_device_state_t *state, int32_t g_nS, ouro_pulse_t *pulse)
+{
+    (void)state;
+    (void)g_nS;
+    *pulse = scripted_pulse;
+    return scripted_status;
+}
+
 void rig_damage(void *lockstep, size_t i, int field, int32_t value)
 {
     ouro_controller_t *c = &((struct lockstep_view *)lockstep)->controllers[i];

@@ -14,6 +14,15 @@ void ouro_device_state_update(ouro_device_state_t *state, int32_t g_before_nS, i
     state->pulses++;
 }
 
+/* Always the same. */
+ouro_status_t ouro_calibration_pulse(const ouro_device_state_t *state, int32_t g_nS, ouro_pulse_t *pulse)
+{
+    (void)state;
+    (void)g_nS;
+    *pulse = (ouro_pulse_t){.direction = OURO_SET, .width_ticks = 500U, .v_uV = OURO_V_SET_uV};
+    return OURO_OK;
+}
+
 ouro_status_t ouro_predict_known(int32_t g_start_nS, int32_t g_target_nS, uint32_t budget_ticks,
                                  const ouro_device_state_t *state, ouro_pulse_t *pulse)
 {

@@ -10,6 +10,7 @@
 static ouro_hal_t hal;
 static ouro_scpi_t scpi;
 static int32_t g_nS = 160000;
+static ouro_device_state_t states[OURO_STATE_ROWS * OURO_STATE_COLUMNS];
 
 static void serve(void)
 {
@@ -32,6 +33,11 @@ static void begin(const char *identity)
     if ((ouro_scpi_init(NULL, &hal, identity) != OURO_ERR_NULL) ||
         (ouro_scpi_init(&scpi, NULL, identity) != OURO_ERR_NULL) ||
         (ouro_scpi_init(&scpi, &hal, NULL) != OURO_ERR_NULL) || (ouro_scpi_init(&scpi, &hal, identity) != OURO_IDLE)) {
+        abort();
+    }
+    if ((ouro_scpi_keep_states(NULL, states, OURO_STATE_ROWS, OURO_STATE_COLUMNS) != OURO_ERR_NULL) ||
+        (ouro_scpi_keep_states(&scpi, NULL, OURO_STATE_ROWS, OURO_STATE_COLUMNS) != OURO_ERR_NULL) ||
+        (ouro_scpi_keep_states(&scpi, states, OURO_STATE_ROWS, OURO_STATE_COLUMNS) != OURO_OK)) {
         abort();
     }
 }

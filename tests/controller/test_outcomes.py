@@ -202,17 +202,65 @@ def test_a_voltage_that_the_predictor_does_not_know_is_never_given(
     assert rig.pulses == []
 
 
-def test_a_state_learns_from_every_pulse_that_was_given(rig: Any) -> None:
-    put = [rig.ffi.new("int8_t[1]", [5]), rig.ffi.new("uint8_t[1]", [7])]
+def put_state(rig: Any, log2_rate_q4: int, pulses: int) -> None:
+    put = [rig.ffi.new("int8_t[1]", [log2_rate_q4]), rig.ffi.new("uint8_t[1]", [pulses])]
     rig.lib.ouro_lockstep_put_states(rig.lockstep, *put)
+
+
+def state_of(rig: Any) -> tuple[int, int]:
+    found = [rig.ffi.new("int8_t[1]"), rig.ffi.new("uint8_t[1]")]
+    rig.lib.ouro_lockstep_get_states(rig.lockstep, *found)
+    return found[0][0], found[1][0]
+
+
+def test_a_state_learns_from_every_pulse_that_was_given(rig: Any) -> None:
+    put_state(rig, 5, 7)
     rig.start(rig.WRITE_VERIFY, max_iterations=3)
     assert rig.run(readings([START_nS, 160_000, 170_080], 180_000)) == "OK"
     assert rig.result()["pulses"] == 3
-    found = [rig.ffi.new("int8_t[1]"), rig.ffi.new("uint8_t[1]")]
-    rig.lib.ouro_lockstep_get_states(rig.lockstep, *found)
-    assert (found[0][0], found[1][0]) == (1, 7 + 3)
+    assert state_of(rig) == (1, 7 + 3)
     rig.script("NO_PULSE_NEEDED", 0, 0)
     rig.start(rig.WRITE_VERIFY, max_iterations=3)
     assert rig.run(readings([], START_nS)) == "OK"
-    rig.lib.ouro_lockstep_get_states(rig.lockstep, *found)
-    assert found[1][0] == 7 + 3
+    assert state_of(rig) == (1, 7 + 3)
+
+
+def test_one_shot_of_a_known_device_reads_after_its_pulse_and_learns(rig: Any) -> None:
+    put_state(rig, 0, 7)
+    rig.start()
+    assert rig.run(readings([START_nS], 200_000)) == "OK"
+    result = rig.result()
+    assert (result["g_start_nS"], result["g_last_nS"]) == (START_nS, 200_000)
+    assert (result["iterations"], result["pulses"], len(rig.pulses)) == (1, 1, 1)
+    assert state_of(rig) == (1, 8)
+
+
+def test_nothing_is_learned_without_a_reading_or_a_pulse(rig: Any) -> None:
+    put_state(rig, 0, 7)
+    rig.start()
+    assert rig.run(readings([START_nS], 655_200)) == "ERR_READ_SATURATED"
+    assert rig.result()["pulses"] == 1
+    rig.script("NO_PULSE_NEEDED", 0, 0)
+    rig.start()
+    assert rig.run(readings([], START_nS)) == "NO_PULSE_NEEDED"
+    rig.script()
+    rig.start()
+    rig.run(readings([], START_nS), until="pulse")
+    assert rig.abort() == "ABORTED"
+    assert state_of(rig) == (0, 7)
+
+
+@pytest.mark.parametrize(("budget_ticks", "ticks"), [(1_000_000, 1000), (300, 300)])
+def test_calibration_gives_its_pulses_and_learns_from_each(rig: Any, budget_ticks: int, ticks: int) -> None:
+    put_state(rig, 0, 0)
+    rig.start(rig.CALIBRATE, max_iterations=3, tolerance_permille=1000, budget_ticks=budget_ticks)
+    assert rig.run(readings([START_nS, 160_000], START_nS)) == "OK"
+    assert rig.pulses == [(rig.V_SET_uV, ticks)] * 3
+    result = rig.result()
+    assert (result["iterations"], result["pulses"], result["total_ticks"]) == (3, 3, 3 * ticks)
+    assert state_of(rig) == (1, 3)
+
+
+def test_calibration_needs_a_state(rig: Any) -> None:
+    assert rig.start(rig.CALIBRATE) == "ERR_ARGUMENT"
+    assert rig.pulses == []

@@ -13,7 +13,7 @@ EXAMPLES = 100 if os.environ.get("OURO_TEST_SANITIZE") else 400
 ticks = st.one_of(st.integers(0, 3), st.integers(0, 600_000), st.integers(0, 2**32 - 1))
 requests = st.fixed_dictionaries(
     {
-        "mode": st.integers(-1, 2),
+        "mode": st.integers(-1, 3),
         "target_nS": st.one_of(st.integers(94_450, 559_300), st.integers(-(2**31), 2**31 - 1)),
         "tolerance_nS": st.one_of(st.just(0), st.integers(-1, 100_000)),
         "tolerance_permille": st.one_of(st.just(0), st.integers(0, 1001)),
@@ -38,6 +38,7 @@ actions = st.one_of(
     ),
     st.tuples(st.just("fault"), st.tuples(st.integers(0, 5), st.integers(-1, 3))),
     st.tuples(st.just("voltage"), st.integers(-1_000_000, 1_000_000)),
+    st.tuples(st.just("states"), st.tuples(st.integers(-128, 127), st.integers(0, 255))),
     st.tuples(st.sampled_from(["abort", "init"]), st.none()),
 )
 # A program that goes well, so that sequences reach deep states often.
@@ -60,6 +61,9 @@ def act(rig: Any, action: str, value: Any) -> None:
         rig.script(*value)
     elif action == "fault":
         rig.lib.ouro_lockstep_inject(rig.lockstep, 0, *value)
+    elif action == "states":
+        put = [rig.ffi.new("int8_t[1]", [value[0]]), rig.ffi.new("uint8_t[1]", [value[1]])]
+        rig.lib.ouro_lockstep_put_states(rig.lockstep, *put)
     elif action == "voltage":
         rig.inject("VOLTAGE_uV", value)
     else:

@@ -77,6 +77,25 @@ def test_units_say_the_same(talk: Talk, target: bytes) -> None:
         (b"CONF:ITER 0", -222),
         (b"CONF:STUC 65536,1", -222),
         (b"CONF:CRC 2", -222),
+        (b"CAL:DEV 1,2", -109),
+        (b"CAL:DEV 8,0,3", -222),
+        (b"CAL:DEV 0,4,3", -222),
+        (b"CAL:DEV 0,0,0", -222),
+        (b"CAL:DEV 0,0,21", -222),
+        (b"CAL:DEV 0,0,-1", -104),
+        (b"DEV:FOO", -113),
+        (b"DEV:STAT?", -109),
+        (b"DEV:STAT? 8,0", -222),
+        (b"DEV:STAT 0,0,1", -109),
+        (b"DEV:STAT 0,0,--1,0", -104),
+        (b"DEV:STAT 0,0,-,0", -104),
+        (b"DEV:STAT -1,0,0,0", -222),
+        (b"DEV:STAT 0,4,0,0", -222),
+        (b"DEV:STAT 0,0,-129,0", -222),
+        (b"DEV:STAT 0,0,128,0", -222),
+        (b"DEV:STAT 0,0,0,-1", -222),
+        (b"DEV:STAT 0,0,0,256", -222),
+        (b"DEV:RES 1", -109),
         (b"x" * 81, -363),
         (b"*IDN?\0", -113),
     ],
@@ -89,6 +108,37 @@ def test_a_bad_line_is_one_error_and_nothing_else(talk: Talk, line: bytes, error
 def test_a_target_outside_the_window_is_the_controllers_refusal(talk: Talk) -> None:
     refused, error = talk(b"PROG:ONES 0,0,1\nSYST:ERR?\n")
     assert (refused.split(",")[0], error) == ("19", '19,"Device error"')
+
+
+def test_states_are_told_set_and_forgotten(talk: Talk) -> None:
+    replies = talk(
+        b"DEV:STAT 7,3,-128,255\nDEV:STAT 0,1,127,9\nDEV:STAT? 7,3\nDEV:STAT? 0,1\nDEV:STAT? 0,0\n"
+        b"*RST\nDEV:STAT? 7,3\nDEV:RES\nDEV:STAT? 7,3\nDEV:STAT? 0,1\nSYST:ERR?\n"
+    )
+    assert replies == ["-128,255", "127,9", "0,0", "-128,255", "0,0", "0,0", '0,"No error"']
+
+
+def test_calibration_and_programs_teach_the_cell_they_pulse(talk: Talk) -> None:
+    ask = b"~DEV:STAT? 1,2\n"
+    calibrated, three, once, four, measured, same, verified, five = talk(
+        b"CAL:DEV 1,2,3\n" + ask + b"PROG:ONES 1,2,230uS\n" + ask + b"MEAS:COND? 1,2\n" + ask
+        + b"PROG:VER 1,2,229uS\n" + ask
+    )  # fmt: skip
+    assert calibrated == "0,160000,220000,3,3,1,500,1500,-342000"
+    assert once.startswith("0,220000,220000,1,1,") and measured == "0,220000" and verified.startswith("2,")
+    assert [three, four, same, five] == ["0,3", "0,4", "0,4", "0,4"]
+    (other,) = talk(b"CAL:DEV 1,2,3\n~DEV:STAT? 2,1\n")[1:]
+    assert other == "0,0"
+
+
+def test_cells_beyond_the_kept_states_are_programmed_without_one(talk: Talk) -> None:
+    reply = talk(b"PROG:ONES 9,9,220uS\n~")[0]
+    assert reply.startswith("0,160000,160000,1,1,")
+
+
+def test_states_are_left_alone_while_a_program_is_under_way(talk: Talk) -> None:
+    replies = talk(b"CAL:DEV 0,0,2\n^DEV:RES\nDEV:STAT? 0,0\nABOR\n" + b"SYST:ERR?\n" * 3)
+    assert [reply.split(",")[0] for reply in replies] == ["27", "-213", "-213", "27"]
 
 
 def test_busy_refuses_and_abort_stops(talk: Talk) -> None:

@@ -21,6 +21,9 @@ static uint64_t state;
 static uint64_t replies;
 static uint64_t pulses;
 static uint64_t secured;
+#if OURO_STATE_ROWS > 0U
+static ouro_device_state_t states[SIDE * SIDE];
+#endif
 
 static uint32_t draw(uint32_t below)
 {
@@ -36,6 +39,9 @@ static void begin(void)
     if (ouro_scpi_init(&scpi, &hal, OURO_IDENTITY) != OURO_IDLE) {
         abort();
     }
+#if OURO_STATE_ROWS > 0U
+    (void)ouro_scpi_keep_states(&scpi, states, SIDE, SIDE);
+#endif
 }
 
 /* A line of the protocol with up to three characters changed, sometimes one that is too long. Returns its length. */
@@ -54,6 +60,10 @@ static uint32_t mutate(char *line, uint32_t capacity)
                                         "CONF:TOL:REL 50",
                                         "CONF:ITER 9",
                                         "CONF:STUC 3,1000",
+                                        "CAL:DEV 1,2,3",
+                                        "DEV:STAT? 1,2",
+                                        "DEV:STAT 1,2,-16,3",
+                                        "DEV:RES",
                                         "CONF:CRC 0",
                                         "CONF:CRC 1"};
     static const char likely[] = "0123456789,.: *?\n";
