@@ -26,6 +26,7 @@ from codegen.host import HostLibrary
 from codegen.instrument_verbs import instrument
 from codegen.misra import misra
 from codegen.pairs_csv import format_pulses, read_pairs
+from codegen.predictions import require_known_error
 from codegen.profile_option import profile_option, report_measuring
 from codegen.profiles import Profile
 from codegen.profiles_verb import profiles
@@ -33,6 +34,7 @@ from codegen.size_verb import size
 from codegen.target_verbs import boards, elf, emulate
 from codegen.verify import verify_codes, verify_random, verify_sanitized
 from codegen.widths import SEED, TRIALS, WidthSearch
+from codegen.wish_option import wish_option
 from sim.command_line import jobs_option, progress_bar, recordings_options, run
 from sim.counter_rng import SEED_HIGHEST
 from sim.noise import load_preset
@@ -110,14 +112,19 @@ def host(folder: Path, output: Path) -> None:
 @click.argument("folder", type=Input)
 @click.argument("pairs", type=Input)
 @click.option("--longest", "longest_s", type=float, help="Longest pulse, s [the timer's].")
-@click.option("-o", "--output", type=Input, required=True, help="CSV to write: ticks,direction[,v_uV].")
-def predict(folder: Path, pairs: Path, longest_s: float | None, output: Path) -> None:
+@wish_option
+@click.option(
+    "-o", "--output", type=Input, required=True, help="CSV to write: ticks,direction[,v_uV][,promised]."
+)
+def predict(folder: Path, pairs: Path, longest_s: float | None, wish_permille: int, output: Path) -> None:
     """Run the C in FOLDER, compiled for this machine, on PAIRS (CSV: g_start_nS,g_target_nS)."""
     firmware = load_firmware(folder)
     model, board = firmware.model, firmware.board
     g_start_nS, g_target_nS = read_pairs(pairs, model.g_min_nS, model.g_max_nS)
-    pulses = HostLibrary(folder, budget_ticks=board.budget_ticks(longest_s)).predict(g_start_nS, g_target_nS)
-    write_text(output, format_pulses(pulses, model.voltages.greatest_reduction_uV > 0))
+    require_known_error(wish_permille, model.outputs, folder)
+    library = HostLibrary(folder, budget_ticks=board.budget_ticks(longest_s), wish_permille=wish_permille)
+    found = library.predict_batch(g_start_nS, g_target_nS)
+    write_text(output, format_pulses(found, model.voltages.greatest_reduction_uV > 0, wish_permille > 0))
 
 
 @main.command()

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from codegen.device_state import DeviceStates
 from codegen.host import load_library
+from codegen.predictions import require_wish
 from codegen.status import Status
 from firmware_templates import HOST
 from sim.bench import Bench
@@ -32,7 +33,8 @@ class Request:
     """What every controller is asked to do; fields and ranges as in `ouro_request_t`.
 
     Write-and-verify with both tolerances 0 always gives `max_iterations` iterations; calibration, which needs states
-    and ignores targets, as many pulses. No budget: pulses of any length the timer has.
+    and ignores targets, as many pulses. No budget: pulses of any length the timer has. `wish_permille`: the error
+    to expect of a pulse; 0 is no wish.
     """
 
     mode: int = WRITE_VERIFY
@@ -42,6 +44,7 @@ class Request:
     stuck_pulses: int = 0
     stuck_move_nS: int = 1000
     budget_ticks: int | None = None
+    wish_permille: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,16 @@ class ControllerBank:
         """
         self._ffi, self._lib = load_library(library, HOST / "ouro_lockstep.h")
 
-    def one_shot(self, bench: Bench, g_target_nS: Ints, budget_ticks: int | None = None) -> ControllerRun:
+    def one_shot(
+        self, bench: Bench, g_target_nS: Ints, budget_ticks: int | None = None, wish_permille: int = 0
+    ) -> ControllerRun:
         """One read and one pulse per device, then one read that the controllers do not see.
 
         Controllers with states read after the pulse themselves: `run` them.
         """
-        request = Request(mode=ONE_SHOT, max_iterations=1, budget_ticks=budget_ticks)
+        request = Request(
+            mode=ONE_SHOT, max_iterations=1, budget_ticks=budget_ticks, wish_permille=wish_permille
+        )
         run = self.run(bench, g_target_nS, request)
         run.trace.g_read_nS[1] = bench.read_nS()
         return run
@@ -179,6 +186,7 @@ class Lockstep:
         budget_ticks = max_ticks if r.budget_ticks is None else r.budget_ticks
         if not 1 <= r.max_iterations < 2**16:
             raise UserError(f"max_iterations = {r.max_iterations} is outside 1 .. 65535")
+        require_wish(r.wish_permille)
         for i in range(self._n) if index is None else index.tolist():
             self._lib.ouro_lockstep_start(
                 self._self,
@@ -191,6 +199,7 @@ class Lockstep:
                 r.stuck_pulses,
                 r.stuck_move_nS,
                 budget_ticks,
+                r.wish_permille,
             )
 
     def inject(self, index: Ints, fault: str, value: int) -> None:

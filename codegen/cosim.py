@@ -19,6 +19,7 @@ from codegen.boards import Board
 from codegen.build import host_library
 from codegen.controllers import ControllerBank, ControllerRun, status_counts
 from codegen.firmware import Firmware, load_firmware, make_firmware, predictor_name
+from codegen.predictions import require_known_error
 from codegen.profiles import BALANCED, Profile
 from codegen.reference import ReferencePredictor
 from codegen.widths import WidthSearch
@@ -48,6 +49,7 @@ def cosimulate(
     *,
     calibration: Path | None = None,
     longest_s: float | None = None,
+    wish_permille: int = 0,
     jobs: int | None = None,
     progress: Callable[[str], None] = lambda name: None,
     profile: Profile = BALANCED,
@@ -57,6 +59,7 @@ def cosimulate(
     Args:
         board: for network files, and the one that firmware folders must have been made for.
         longest_s: longest pulse that any of them may give; None for the timer's.
+        wish_permille: expected RPD of a pulse, which needs networks that know it; 0 for none.
         calibration: data set for quantising network files, as in `make_firmware`.
         profile: for network files, as in `make_firmware`; measured on such devices, in trials of its own.
         progress: called with a source's name when it is done.
@@ -82,7 +85,7 @@ def cosimulate(
                 firmware = make_firmware(
                     source, board, folder, calibration, force=False, profile=profile, search=search
                 )
-            found.append(_cosimulate_one(name, firmware, trials, longest_s, jobs))
+            found.append(_cosimulate_one(name, firmware, trials, longest_s, wish_permille, jobs))
             progress(name)
         return found
 
@@ -96,18 +99,24 @@ def as_json(results: Sequence[Cosimulation]) -> dict[str, Any]:
 
 
 def _cosimulate_one(
-    name: str, firmware: Firmware, trials: TrialSet, longest_s: float | None, jobs: int | None
+    name: str,
+    firmware: Firmware,
+    trials: TrialSet,
+    longest_s: float | None,
+    wish_permille: int,
+    jobs: int | None,
 ) -> Cosimulation:
     params, board_name = firmware.board.bench_params(), firmware.board.name
     targets, budget_ticks = trials.g_target_nS, firmware.board.budget_ticks(longest_s)
-    predictor = ReferencePredictor(firmware.model, budget_ticks)
+    require_known_error(wish_permille, firmware.model.outputs, name)
+    predictor = ReferencePredictor(firmware.model, budget_ticks, wish_permille)
     reference = one_shot(trials.bench(params, jobs), predictor, targets)
     bank = ControllerBank(host_library(firmware.folder))
-    run = bank.one_shot(trials.bench(params, jobs), targets, budget_ticks)
+    run = bank.one_shot(trials.bench(params, jobs), targets, budget_ticks, wish_permille)
     _require_equal(name, reference, run)
     return Cosimulation(
-        accuracy_record(name, "reference", board_name, trials, reference, longest_s),
-        accuracy_record(name, "c", board_name, trials, run.trace, longest_s),
+        accuracy_record(name, "reference", board_name, trials, reference, longest_s, wish_permille),
+        accuracy_record(name, "c", board_name, trials, run.trace, longest_s, wish_permille),
         status_counts(run),
     )
 

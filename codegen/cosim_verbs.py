@@ -14,6 +14,7 @@ from codegen.firmware import load_firmware
 from codegen.profile_option import profile_option
 from codegen.profiles import Profile
 from codegen.programming_demo import ITERATIONS, STARTS, run_demo, table, write_demo
+from codegen.wish_option import wish_option
 from sim.command_line import jobs_option, progress_bar, recordings_options
 from sim.counter_rng import SEED_HIGHEST
 from sim.errors import UserError
@@ -34,6 +35,7 @@ SEED = click.IntRange(0, SEED_HIGHEST)
 @click.option("--seed", default=1, show_default=True, type=SEED, help="Seed of trials, devices and bench.")
 @click.option("--trials", default=10_000, show_default=True, type=click.IntRange(1, 2**24), help="Devices.")
 @click.option("--longest", "longest_s", type=float, help="Longest pulse, s [the timer's].")
+@wish_option
 @click.option("--calibration", type=SOURCE, help="Data set for quantising network files [a grid].")
 @profile_option
 @jobs_option
@@ -48,6 +50,7 @@ def cosim(
     seed: int,
     trials: int,
     longest_s: float | None,
+    wish_permille: int,
     calibration: Path | None,
     profile: Profile,
     jobs: int | None,
@@ -68,6 +71,7 @@ def cosim(
             trials,
             calibration=calibration,
             longest_s=longest_s,
+            wish_permille=wish_permille,
             jobs=jobs,
             progress=lambda name: bar.update(),
             profile=profile,

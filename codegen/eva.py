@@ -56,7 +56,7 @@ ANALYSES = (
         "controller",
         ("ouro_controller.c", "ouro_pulse_gate.c", "ouro_request.c", *DEVICE_STATE),
         (
-            *("-eva-slevel", "900", "-eva-split-return", "full"),
+            *("-eva-slevel", "2000", "-eva-split-return", "full"),
             *("-eva-domains", "cvalue,equality,symbolic-locations", "-eva-equality-through-calls", "formals"),
         ),
     ),

@@ -22,6 +22,7 @@ from codegen.fixed import INT16_MAX, INT32_MAX, Int64Array
 from codegen.metadata import REDUCTION, STATE_NAMES
 from codegen.onnx_import import FloatArray, FloatLayer, FloatNetwork
 from codegen.qmodel import INPUT_FRACTION_BITS, Decode, InputStage, Voltages
+from codegen.voltage_choice import PPM
 from sim.errors import UserError
 
 UNITS = {
@@ -38,15 +39,17 @@ UNITS = {
 class FoldedNetwork:
     """Float layers from the integer inputs (divided by 2**15) to y'.
 
-    linear_s: ticks = factor * y'; log10_s: log2(ticks) in Q16 = factor * y'. factor > 0.
+    linear_s: ticks = factor * y'; log10_s: log2(ticks) in Q16 = factor * y'. factor > 0. A second output is the error
+    to expect: log2(RPD in ppm) in Q16 = error_factor * its y'; None without one.
     """
 
     inputs: tuple[InputStage, ...]
     layers: tuple[FloatLayer, ...]
     factor: float
+    error_factor: float | None = None
 
     def sums(self, values: Sequence[Int64Array]) -> list[FloatArray]:
-        """Every layer's outputs before the ReLU, (n, rows) each; the last one is y'.
+        """Every layer's outputs before the ReLU, (n, rows) each; those of the last one are y'.
 
         Args:
             values: of each input in its integer unit, (n,) each, not rounded any further.
@@ -60,9 +63,10 @@ class FoldedNetwork:
             x = np.maximum(sums[-1], 0.0) if layer.relu else sums[-1]
         return sums
 
-    def slopes(self, sums: list[FloatArray], index: int) -> FloatArray:
-        """dy'/ds of every output s of one layer before the ReLU, where `sums` are; (n, rows)."""
-        slopes = np.ones_like(sums[-1])
+    def slopes(self, sums: list[FloatArray], index: int, output: int = 0) -> FloatArray:
+        """dy'/ds of every output s of one layer before the ReLU, where `sums` are; (n, rows). `output`: which y'."""
+        slopes = np.zeros_like(sums[-1])
+        slopes[:, output] = 1.0
         for k in range(len(self.layers) - 1, index, -1):
             slopes = slopes @ self.layers[k].weights
             if self.layers[k - 1].relu:
@@ -70,7 +74,7 @@ class FoldedNetwork:
         return slopes
 
     def output(self, values: Sequence[Int64Array]) -> FloatArray:
-        """y', (n,)."""
+        """y' of the time, (n,)."""
         return self.sums(values)[-1][:, 0]
 
 
@@ -193,10 +197,17 @@ def fold(network: FloatNetwork, board: Board) -> FoldedNetwork:
             weights[:, column] *= 2.0 ** (stage.shift + INPUT_FRACTION_BITS) * unit / scaling.scale
         layers[0] = FloatLayer(weights, bias, layers[0].relu)
         sign = math.copysign(1.0, output.scale)
-        layers[-1] = FloatLayer(layers[-1].weights * sign, (layers[-1].bias + offset) * sign, relu=False)
+        signs, offsets = np.array([sign]), np.array([offset])
+        error_factor = None
+        if (error := network.metadata.expected_error) is not None:
+            error_factor = abs(error.scale) * 2.0**16
+            signs = np.append(signs, math.copysign(1.0, error.scale))
+            offsets = np.append(offsets, (error.offset + math.log2(PPM)) / error.scale)
+        last = layers[-1]
+        layers[-1] = FloatLayer(last.weights * signs[:, None], (last.bias + offsets) * signs, relu=False)
     if not all(np.isfinite(layer.weights).all() and np.isfinite(layer.bias).all() for layer in layers):
         raise UserError("inconsistent scaling metadata: scales and offsets overflow the network's weights")
-    return FoldedNetwork(inputs, tuple(layers), factor)
+    return FoldedNetwork(inputs, tuple(layers), factor, error_factor)
 
 
 def decode_constants(factor: float, accumulator_bits: int) -> Decode:

@@ -21,6 +21,7 @@ from codegen.predictions import (
     as_int32_pairs,
     require_budget,
     require_targets_in_window,
+    require_wish,
 )
 from firmware_templates import HOST
 from sim.closed_loop import Pulses
@@ -48,20 +49,26 @@ def load_library(path: Path, *headers: Path) -> tuple[Any, Any]:
 class HostLibrary:
     """A firmware folder compiled for the host; a `PulsePredictor` that is the C itself.
 
-    Pulses last at most `budget_ticks`, if given.
+    Pulses last at most `budget_ticks`, if given; with a wish they are as short as keeps their expected RPD within it.
     """
 
     def __init__(
-        self, folder: Path, extra_sources: Sequence[Path] = (), budget_ticks: int | None = None
+        self,
+        folder: Path,
+        extra_sources: Sequence[Path] = (),
+        budget_ticks: int | None = None,
+        wish_permille: int = 0,
     ) -> None:
         """Compile (or find in the cache) and load.
 
         Raises:
-            UserError: no firmware folder, no compiler, sources that do not compile, or a budget shorter than the
-                timer's shortest pulse.
+            UserError: no firmware folder, no compiler, sources that do not compile, a budget shorter than the
+                timer's shortest pulse, or a wish outside 0 .. 1000.
         """
         firmware = load_firmware(folder)
         require_budget(budget_ticks, firmware.model.min_ticks)
+        require_wish(wish_permille)
+        self.wish_permille = wish_permille
         self.budget_ticks = firmware.model.max_ticks if budget_ticks is None else budget_ticks
         self.folder = folder
         self.model = firmware.model
@@ -84,7 +91,7 @@ class HostLibrary:
     def predict_batch(
         self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike, states: DeviceStates | None = None
     ) -> Predictions:
-        """`ouro_predict_known` of each pair, without states `ouro_predict_within`; any int32 values.
+        """`ouro_predict_precise` of each pair; any int32 values.
 
         Safe from several threads.
         """
@@ -98,6 +105,7 @@ class HostLibrary:
             self._pointer("const int32_t *", start),
             self._pointer("const int32_t *", target),
             self.budget_ticks,
+            self.wish_permille,
         )
         found = (
             self._pointer("int8_t *", direction),

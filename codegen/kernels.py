@@ -110,14 +110,16 @@ class LayerTable:
 
 
 def layer_tables(model: QuantizedModel, kernel: str) -> list[LayerTable]:
-    """Every layer's table; none of a model that is a look-up table.
+    """Every kernel layer's table; none of a model that is a look-up table.
 
     Inputs that may be negative have forms of their own in the thumb kernel.
     """
     if not model.layers:
         return []
-    signed = [True, *(not layer.relu for layer in model.layers[:-1])]
-    return [_table(layer, kernel, inputs) for layer, inputs in zip(model.layers, signed, strict=True)]
+    hidden = len(model.layers) - 1
+    layers = model.kernel_layers
+    signed = [k == 0 or not layers[min(k, hidden) - 1].relu for k in range(len(layers))]
+    return [_table(layer, kernel, inputs) for layer, inputs in zip(layers, signed, strict=True)]
 
 
 def _table(layer: QuantizedLayer, kernel: str, signed_inputs: bool) -> LayerTable:

@@ -55,6 +55,12 @@ class OutputScaling(_Affine):
     encoding: Literal["linear_s", "log10_s"]
 
 
+class ErrorScaling(_Affine):
+    """What a second output says of the pulse: `log2_rpd` is log2 of its RPD's mean over devices."""
+
+    encoding: Literal["log2_rpd"]
+
+
 class Window(StrictModel):
     """Conductances the network was trained on, in siemens; targets outside it are refused."""
 
@@ -124,6 +130,7 @@ class NetworkMetadata(StrictModel):
     pulse: PulseVoltages
     trained_on: TrainedOn
     device_reference: DeviceReference | None = None
+    expected_error: ErrorScaling | None = None
 
     @model_validator(mode="after")
     def _inputs_must_be_in_order(self) -> NetworkMetadata:
@@ -155,6 +162,11 @@ class NetworkMetadata(StrictModel):
     def knows_device(self) -> bool:
         """Whether the network sees what the controller knows of the device."""
         return any(scaling.name in STATE_NAMES for scaling in self.inputs)
+
+    @property
+    def outputs(self) -> int:
+        """The pulse's time, and the error to expect of it where the network knows that."""
+        return 1 if self.expected_error is None else 2
 
     def to_json(self) -> str:
         """Compact JSON, stable key order."""

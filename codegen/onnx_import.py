@@ -72,12 +72,13 @@ class FloatNetwork:
 
     def output(self, g_start_S: FloatArray, g_target_S: FloatArray, *further: FloatArray) -> FloatArray:
         """`offset + scale * y`, (n,): signed seconds or log10(seconds), as the metadata says."""
-        x = self.normalise(g_start_S, g_target_S, *further)
+        y = self._outputs(self.normalise(g_start_S, g_target_S, *further))
+        return self.metadata.output.offset + self.metadata.output.scale * y[:, 0]
+
+    def _outputs(self, x: FloatArray) -> FloatArray:
         for layer in self.layers:
             x = layer.evaluate(x)
-        if self.table is not None:
-            x = self.table.evaluate(x)
-        return self.metadata.output.offset + self.metadata.output.scale * x[:, 0]
+        return x if self.table is None else self.table.evaluate(x)
 
     def width_s(self, g_start_S: FloatArray, g_target_S: FloatArray, *further: FloatArray) -> FloatArray:
         """Length of the predicted pulses in seconds, (n,), not negative."""
@@ -87,6 +88,16 @@ class FloatNetwork:
         with np.errstate(over="ignore"):
             width_s: FloatArray = 10.0**output
         return width_s
+
+    def expected_rpd(self, g_start_S: FloatArray, g_target_S: FloatArray, *further: FloatArray) -> FloatArray:
+        """Mean RPD to expect of the predicted pulses, (n,); infinite where the network does not know."""
+        scaling = self.metadata.expected_error
+        if scaling is None:
+            return np.full(np.shape(g_start_S), np.inf)
+        y = self._outputs(self.normalise(g_start_S, g_target_S, *further))
+        with np.errstate(over="ignore"):
+            rpd: FloatArray = 2.0 ** (scaling.offset + scaling.scale * y[:, 1])
+        return rpd
 
 
 def load_network(path: Path) -> FloatNetwork:
@@ -109,13 +120,14 @@ def load_network(path: Path) -> FloatNetwork:
     sha256 = hashlib.sha256(content).hexdigest()
     if is_table(model.graph):
         return FloatNetwork((), metadata, sha256, _table(model.graph, metadata, path))
-    return FloatNetwork(_Chain(model.graph, path, len(metadata.inputs)).layers(), metadata, sha256)
+    layers = _Chain(model.graph, path, len(metadata.inputs), metadata.outputs).layers()
+    return FloatNetwork(layers, metadata, sha256)
 
 
 def _table(graph: onnx.GraphProto, metadata: NetworkMetadata, path: Path) -> FloatTable:
     change = metadata.inputs[1]
-    if len(metadata.inputs) != 2 or metadata.output.encoding != "log10_s":
-        raise UserError(f"{path}: a look-up table must have two inputs and a log10_s output")
+    if len(metadata.inputs) != 2 or metadata.output.encoding != "log10_s" or metadata.outputs != 1:
+        raise UserError(f"{path}: a look-up table must have two inputs and a log10_s output, no more")
     if change.offset != 0.0 or change.scale < 0.0 or metadata.inputs[0].scale < 0.0:
         raise UserError(f"{path}: a look-up table needs {change.name} from offset 0, and positive scales")
     try:
@@ -127,9 +139,9 @@ def _table(graph: onnx.GraphProto, metadata: NetworkMetadata, path: Path) -> Flo
 class _Chain:
     """One pass along a graph from its input to its output."""
 
-    def __init__(self, graph: onnx.GraphProto, path: Path, inputs: int) -> None:
+    def __init__(self, graph: onnx.GraphProto, path: Path, inputs: int, outputs: int) -> None:
         self._graph = graph
-        self._inputs = inputs
+        self._inputs, self._outputs = inputs, outputs
         self._path = path
         self._tensors = {tensor.name: tensor for tensor in graph.initializer}
 
@@ -170,7 +182,7 @@ class _Chain:
             raise self._error(
                 f"need one input and one output, not {len(inputs)} and {len(self._graph.output)}"
             )
-        for value, width in ((inputs[0], self._inputs), (self._graph.output[0], 1)):
+        for value, width in ((inputs[0], self._inputs), (self._graph.output[0], self._outputs)):
             dims = value.type.tensor_type.shape.dim
             if dims and (len(dims) != 2 or (dims[1].HasField("dim_value") and dims[1].dim_value != width)):
                 shape = ", ".join(str(d.dim_value) if d.HasField("dim_value") else "N" for d in dims)
@@ -262,5 +274,6 @@ class _Chain:
             if rows > MAX_WIDTH:
                 raise self._error(f"layer {number} has {rows} outputs; at most {MAX_WIDTH} are supported")
             expected = rows
-        if expected != 1:
-            raise self._error(f"the network has {expected} outputs; it must have one")
+        if expected != self._outputs:
+            wanted = "one" if self._outputs == 1 else "two, as its metadata has expected_error"
+            raise self._error(f"the network has {expected} outputs; it must have {wanted}")

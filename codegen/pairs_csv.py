@@ -8,7 +8,8 @@ import numpy as np
 
 from codegen.csv_lines import read_lines
 from codegen.fixed import INT32_MAX, INT32_MIN, Int64Array
-from sim.closed_loop import Pulses
+from codegen.predictions import Predictions
+from codegen.status import Status
 from sim.errors import UserError
 
 PAIR_COLUMNS = ("g_start_nS", "g_target_nS")
@@ -26,11 +27,18 @@ def read_pairs(path: Path, g_min_nS: int, g_max_nS: int) -> tuple[Int64Array, In
     return columns[:, 0], columns[:, 1]
 
 
-def format_pulses(pulses: Pulses, with_voltage: bool) -> str:
-    """`ticks,direction` lines, one per pair; `ticks,direction,v_uV` for a predictor that chooses the voltage."""
+def format_pulses(pulses: Predictions, with_voltage: bool, with_wish: bool = False) -> str:
+    """`ticks,direction` lines, one per pair.
+
+    Args:
+        with_voltage: add `v_uV`, for a predictor that chooses the voltage.
+        with_wish: add `promised`: 0 where the pulse cannot be expected to keep the wish, else 1.
+    """
     columns = {"ticks": pulses.ticks, "direction": pulses.direction.astype(np.int64)}
     if with_voltage:
         columns["v_uV"] = pulses.v_uV
+    if with_wish:
+        columns["promised"] = (pulses.status != Status.NOT_PROMISED).astype(np.int64)
     rows = zip(*(column.tolist() for column in columns.values()), strict=True)
     return "\n".join([",".join(columns), *(",".join(map(str, row)) for row in rows)]) + "\n"
 

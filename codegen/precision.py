@@ -8,6 +8,7 @@ import numpy as np
 
 from codegen.calibration import CalibrationPairs
 from codegen.folding import FoldedNetwork
+from codegen.onnx_import import FloatArray
 from codegen.qmodel import QuantizedModel
 from codegen.reference import ReferencePredictor
 
@@ -35,15 +36,27 @@ def precision_report(folded: FoldedNetwork, model: QuantizedModel, pairs: Calibr
                 "accumulator_max": int(bounds.highest.max()),
             }
         )
-    y = floats[-1][:, 0]
-    errors = np.ldexp(integers[-1][:, 0], -model.layers[-1].accumulator_bits[0]) - y
-    full_scale = float(np.abs(y).max() if model.encoding == "linear_s" else np.ptp(y)) or 1.0
+    outputs = _output_errors("output", floats[-1][:, 0], integers[-1][:, 0], model, 0)
+    if model.error_decode is not None:
+        outputs |= _output_errors("expected_error", floats[-1][:, 1], integers[-1][:, 1], model, 1)
     return {
         "calibration": pairs.source,
         "pairs": len(pairs.g_start_nS),
         "layers": layers,
-        "output_max_error_of_full_scale": digits(float(np.abs(errors).max()) / full_scale),
-        "output_rms_error_of_full_scale": digits(float(np.sqrt(np.mean(errors**2))) / full_scale),
+        **outputs,
+    }
+
+
+def _output_errors(
+    name: str, y: FloatArray, acc: FloatArray, model: QuantizedModel, row: int
+) -> dict[str, float]:
+    """Of one output, in its full scale."""
+    errors = np.ldexp(acc, -model.layers[-1].accumulator_bits[row]) - y
+    is_linear = row == 0 and model.encoding == "linear_s"
+    full_scale = float(np.abs(y).max() if is_linear else np.ptp(y)) or 1.0
+    return {
+        f"{name}_max_error_of_full_scale": digits(float(np.abs(errors).max()) / full_scale),
+        f"{name}_rms_error_of_full_scale": digits(float(np.sqrt(np.mean(errors**2))) / full_scale),
     }
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from codegen.fixed import INT32_MAX, INT32_MIN, Int64Array
+from codegen.voltage_choice import MOST_MODEST
 from sim.closed_loop import Pulses
 from sim.errors import UserError
 
@@ -53,6 +55,32 @@ def require_budget(budget_ticks: int | None, min_ticks: int) -> None:
     if budget_ticks is not None and budget_ticks < min_ticks:
         raise UserError(
             f"a pulse budget of {budget_ticks} ticks is below the timer's shortest pulse, {min_ticks} ticks"
+        )
+
+
+def require_wish(wish_permille: int) -> None:
+    """Refuse what is no share.
+
+    Raises:
+        UserError: it is outside 0 .. 1000.
+    """
+    if not 0 <= wish_permille <= MOST_MODEST:
+        raise UserError(f"a wish of {wish_permille} permille is outside 0 .. {MOST_MODEST}; 0 is none")
+
+
+def require_known_error(wish_permille: int, outputs: int, source: Path | str) -> None:
+    """Refuse a wish to a network that cannot promise anything.
+
+    Args:
+        outputs: of the network.
+
+    Raises:
+        UserError: there is a wish, but no expected error among the outputs.
+    """
+    if wish_permille and outputs == 1:
+        raise UserError(
+            f"{source}: the network does not know the errors of its pulses, and so can promise no wish; "
+            "`python -m train voltage` trains one that does"
         )
 
 

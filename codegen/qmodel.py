@@ -126,8 +126,8 @@ class QuantizedLayer(StrictModel):
 
 
 class Decode(StrictModel):
-    """From the output accumulator to ticks (linear_s) or to log2(ticks) in Q16 (log10_s):
-    `rshift_round(|acc| * multiplier, shift)`, for log10_s with acc's sign."""
+    """From an output's accumulator to ticks (linear_s), to log2(ticks) (log10_s) or log2(ppm) (expected error) in Q16:
+    `rshift_round(|acc| * multiplier, shift)`, of logarithms with acc's sign."""
 
     multiplier: Annotated[int, Field(ge=1, le=INT32_MAX)]
     shift: Annotated[int, Field(ge=1, le=62)]
@@ -190,6 +190,7 @@ class QuantizedModel(StrictModel):
     decode: Decode
     reference: ReferenceModel | None = None
     table: QuantizedTable | None = None
+    error_decode: Decode | None = None
 
     @model_validator(mode="after")
     def _must_be_sound(self) -> QuantizedModel:
@@ -215,13 +216,17 @@ class QuantizedModel(StrictModel):
             raise ValueError(f"the input {REDUCTION} must reach from 0 to the greatest reduction")
         self.reference_times()
         if self.table is not None:
-            if self.layers or names or self.encoding != "log10_s":
+            if self.layers or names or self.error_decode or self.encoding != "log10_s":
                 raise ValueError("a table must stand alone, with two inputs and a log10_s output")
             if (self.decode.multiplier, self.decode.shift) != TABLE_DECODE:
                 raise ValueError("a table's decode must be {} / 2**{}".format(*TABLE_DECODE))
             return self
-        if not self.layers or self.layers[0].columns != len(self.inputs) or self.layers[-1].rows != 1:
-            raise ValueError(f"the layers must lead from {len(self.inputs)} inputs to one output")
+        if (
+            not self.layers
+            or self.layers[0].columns != len(self.inputs)
+            or self.layers[-1].rows != self.outputs
+        ):
+            raise ValueError(f"the layers must lead from {len(self.inputs)} inputs to {self.outputs} outputs")
         if any(b.columns != a.rows for a, b in pairwise(self.layers)):
             raise ValueError("a layer's inputs must be the outputs of the one before")
         if [layer.output_bits is None for layer in self.layers] != [False] * (len(self.layers) - 1) + [True]:
@@ -238,6 +243,11 @@ class QuantizedModel(StrictModel):
         """Whether the network sees what the controller knows of the device."""
         return self.reference is not None
 
+    @property
+    def outputs(self) -> int:
+        """The pulse's time, and the error to expect of it where the network knows that."""
+        return 1 if self.error_decode is None else 2
+
     def reference_times(self) -> ReferenceTimes | None:
         """What device states are updated with."""
         r = self.reference
@@ -251,6 +261,33 @@ class QuantizedModel(StrictModel):
         ends = np.array([stage.interval() for stage in self.inputs], dtype=np.int64)
         layers = [layer.arrays() for layer in self.layers]
         return prove_accumulators(layers, Interval(ends[:, 0], ends[:, 1]))
+
+    @property
+    def kernel_layers(self) -> tuple[QuantizedLayer, ...]:
+        """The layers as the firmware computes them: each output is a layer of one row, from the same activations."""
+        heads = [
+            QuantizedLayer(
+                weight_bits=last.weight_bits,
+                weights=last.weights[row : row + 1],
+                bias=last.bias[row : row + 1],
+                relu=False,
+                accumulator_bits=last.accumulator_bits[row : row + 1],
+                output_bits=None,
+            )
+            for last in self.layers[-1:]
+            for row in range(last.rows)
+        ]
+        return (*self.layers[:-1], *heads)
+
+    @property
+    def kernel_accumulators(self) -> tuple[Interval, ...]:
+        """Proven bounds of the accumulators of `kernel_layers`."""
+        heads = [
+            Interval(last.lowest[row : row + 1], last.highest[row : row + 1])
+            for last in self.accumulators[-1:]
+            for row in range(len(last.lowest))
+        ]
+        return (*self.accumulators[:-1], *heads)
 
     @property
     def topology(self) -> str:
@@ -273,7 +310,8 @@ class QuantizedModel(StrictModel):
 
     def to_json(self) -> str:
         """Exact and stable: equal models give equal text; one row of numbers a line."""
-        left_out = {name for name in ("reference", "table") if getattr(self, name) is None}
+        optional = ("reference", "table", "error_decode")
+        left_out = {name for name in optional if getattr(self, name) is None}
         text = self.model_dump_json(by_alias=True, indent=1, exclude=left_out)
         return re.sub(r"\[\s+(-?\d+(?:,\s+-?\d+)*)\s+\]", _on_one_line, text) + "\n"
 

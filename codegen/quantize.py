@@ -82,7 +82,7 @@ def quantize(
 class _Attempt:
     drops: list[int]
     model: QuantizedModel
-    error: float  # root mean square, in y'
+    error: float  # root mean square of all outputs, in y'
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +138,7 @@ class _Quantiser:
             x = ExactLayer(arrays)(x)
             if hidden:
                 interval, x_bits = output_interval(arrays, interval), np.array(layers[-1].output_bits)
-        error = np.ldexp(x[:, 0], -layers[-1].accumulator_bits[0]) - self.sums[-1][:, 0]
+        error = np.ldexp(x, -np.array(layers[-1].accumulator_bits)) - self.sums[-1]
         return _Attempt(drops, self._model(tuple(layers)), float(np.sqrt(np.mean(error**2))))
 
     def _rounding(self, index: int, x_bits: Int64Array, x: FloatArray) -> _Rounding:
@@ -148,7 +148,8 @@ class _Quantiser:
             return _Rounding(
                 weights, lambda bits, _: np.rint(np.ldexp(weights, bits[:, None])).astype(np.int64)
             )
-        importance = self.folded.slopes(self.sums, index) ** 2
+        outputs = range(self.sums[-1].shape[1])
+        importance = np.sum([self.folded.slopes(self.sums, index, output) ** 2 for output in outputs], axis=0)
         plane = NearestPlane.of(weights, x, self.sums[index], importance)
         return _Rounding(plane.weights, plane.rounded)
 
@@ -167,6 +168,9 @@ class _Quantiser:
             inputs=self.folded.inputs,
             layers=layers,
             decode=decode_constants(self.folded.factor, layers[-1].accumulator_bits[0]),
+            error_decode=None
+            if self.folded.error_factor is None
+            else decode_constants(self.folded.error_factor, layers[-1].accumulator_bits[1]),
             reference=None
             if reference is None
             else ReferenceModel(

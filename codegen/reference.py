@@ -21,11 +21,22 @@ from codegen.predictions import (
     as_int32_pairs,
     require_budget,
     require_targets_in_window,
+    require_wish,
 )
 from codegen.proof import IntegerLayer
-from codegen.qmodel import InputStage, QuantizedModel
+from codegen.qmodel import Decode, InputStage, QuantizedModel
 from codegen.status import Status
-from codegen.voltage_choice import calmest, reduction_uV, steps_of, voltage_uV
+from codegen.voltage_choice import (
+    MOST_MODEST,
+    PPM,
+    UNKNOWN_PPM,
+    Choice,
+    Wanted,
+    choose,
+    reduction_uV,
+    steps_of,
+    voltage_uV,
+)
 from sim.closed_loop import Pulses
 
 CHUNK = 4096  # pairs at a time: activations stay in the cache
@@ -35,16 +46,23 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class ReferencePredictor:
-    """A predictor that interprets an integer model; pulses of at most `budget_ticks`, if given."""
+    """A predictor that interprets an integer model.
 
-    def __init__(self, model: QuantizedModel, budget_ticks: int | None = None) -> None:
+    Pulses last at most `budget_ticks`, if given; with a wish they are as short as keeps their expected RPD within it.
+    """
+
+    def __init__(
+        self, model: QuantizedModel, budget_ticks: int | None = None, wish_permille: int = 0
+    ) -> None:
         """
         Raises:
-            UserError: the budget is shorter than the timer's shortest pulse.
+            UserError: the budget is shorter than the timer's shortest pulse, or the wish outside 0 .. 1000.
         """
         require_budget(budget_ticks, model.min_ticks)
+        require_wish(wish_permille)
         self.model = model
         self.budget_ticks = model.max_ticks if budget_ticks is None else min(budget_ticks, model.max_ticks)
+        self.wanted = Wanted(model.min_ticks, self.budget_ticks, wish_permille * PPM // MOST_MODEST)
         self._layers = [ExactLayer(layer.arrays()) for layer in model.layers]
 
     def predict(
@@ -62,7 +80,7 @@ class ReferencePredictor:
     def predict_batch(
         self, g_start_nS: npt.ArrayLike, g_target_nS: npt.ArrayLike, states: DeviceStates | None = None
     ) -> Predictions:
-        """What `ouro_predict_known` gives for each pair, status included; without states `ouro_predict_within`."""
+        """What `ouro_predict_precise` gives for each pair, status included."""
         start, target = as_int32_pairs(g_start_nS, g_target_nS)
         known = DeviceStates.fresh(len(start)) if states is None else states
         model = self.model
@@ -73,63 +91,84 @@ class ReferencePredictor:
         direction = np.zeros(start.shape, dtype=np.int8)
         ticks = np.zeros(start.shape, dtype=np.int64)
         step = np.zeros(start.shape, dtype=np.int64)
+        promised = np.ones(start.shape, dtype=np.bool_)
         clamped = np.clip(start[run], model.g_min_nS, model.g_max_nS)
         change = target[run] - clamped
         if model.encoding == "linear_s":
-            acc = self.accumulators([clamped, change])
-            direction[run] = np.sign(acc)
-            widths = rshift_round(np.abs(acc) * model.decode.multiplier, model.decode.shift)
+            acc = self._outputs([clamped, change])
+            direction[run] = np.sign(acc[:, 0])
+            found = self._decoded(acc)
+            choice = choose(lambda step: found, np.zeros(len(clamped), dtype=np.int64), self.wanted)
         else:
             direction[run] = np.sign(target[run] - start[run])
             told = known.take(np.flatnonzero(run)).inputs() if model.knows_device else ()
-            step[run], widths = self._calmest(clamped, change, direction[run], told)
-        ticks[run] = np.clip(widths, model.min_ticks, self.budget_ticks)
+            choice = self._choose(clamped, change, direction[run], told)
+        step[run], promised[run] = choice.step, choice.promised
+        ticks[run] = np.clip(choice.width, model.min_ticks, self.budget_ticks)
         ticks[direction == 0] = 0
-        status = np.where(direction == 0, Status.NO_PULSE_NEEDED, Status.OK)
+        status = np.where(promised, Status.OK, Status.NOT_PROMISED)
+        status = np.where(direction == 0, Status.NO_PULSE_NEEDED, status)
         status = np.where(outside, Status.ERR_TARGET_RANGE, status)
         return Predictions(
             direction, ticks, voltage_uV(model.voltages, direction, step), status.astype(np.int32)
         )
 
-    def _calmest(
+    def _choose(
         self,
         g_start_nS: Int64Array,
         delta_g_nS: Int64Array,
         direction: Int8Array,
         told: tuple[Int64Array, ...],
-    ) -> tuple[Int64Array, Int64Array]:
-        """Steps by which the voltage is lowered, and widths in ticks."""
+    ) -> Choice:
+        """Steps by which the voltage is lowered, widths in ticks, and whether they keep the wish."""
         model = self.model
 
-        def width_at(step: Int64Array) -> Int64Array:
+        def pulse_at(step: Int64Array) -> tuple[Int64Array, Int64Array]:
             seen_uV = reduction_uV(model.voltages, direction, step)
             values = [g_start_nS, delta_g_nS, *(told or (seen_uV,))][: len(model.inputs)]
-            wide = rshift_round(self.accumulators(values) * model.decode.multiplier, model.decode.shift)
-            return exp2_q16(np.clip(wide, -LOG2_LIMIT_Q16, LOG2_LIMIT_Q16))
+            return self._decoded(self._outputs(values))
 
-        step, width = calmest(width_at, steps_of(model.voltages, direction), self.budget_ticks)
-        return step, width.astype(np.int64)
+        return choose(pulse_at, steps_of(model.voltages, direction), self.wanted)
+
+    def _decoded(self, acc: Int64Array) -> tuple[Int64Array, Int64Array]:
+        """Widths in ticks and expected errors in ppm from the output layer's accumulators, (n,) each."""
+        time, error = self.model.decode, self.model.error_decode
+        if self.model.encoding == "linear_s":
+            width = rshift_round(np.abs(acc[:, 0]) * time.multiplier, time.shift)
+        else:
+            width = _decode_log(acc[:, 0], time)
+        return width, np.full(width.shape, UNKNOWN_PPM) if error is None else _decode_log(acc[:, 1], error)
 
     def accumulators(self, values: Sequence[Int64Array]) -> Int64Array:
-        """The output layer's accumulator for each input's integers within their range, (n,)."""
-        result = np.empty(values[0].shape, dtype=np.int64)
+        """The time's accumulator for each input's integers within their range, (n,)."""
+        return self._outputs(values)[:, 0]
+
+    def _outputs(self, values: Sequence[Int64Array]) -> Int64Array:
+        """The output layer's accumulators, (n, outputs)."""
+        result = np.empty((*values[0].shape, self.model.outputs), dtype=np.int64)
         for begin in range(0, len(result), CHUNK):
             x = quantise_inputs(self.model.inputs, [value[begin : begin + CHUNK] for value in values])
             for layer in self._layers:
                 x = layer(x)
             if self.model.table is not None:
                 x = self.model.table.accumulators(x.astype(np.int64))[:, None].astype(np.float64)
-            result[begin : begin + CHUNK] = x[:, 0]
+            result[begin : begin + CHUNK] = x
         return result
 
     def activations(self, values: Sequence[Int64Array]) -> list[FloatArray]:
-        """Integer outputs of every layer (the accumulator of the last), (n, rows) each."""
+        """Integer outputs of every layer (the accumulators of the last), (n, rows) each."""
         x = quantise_inputs(self.model.inputs, values)
         outputs = []
         for layer in self._layers:
             x = layer(x)
             outputs.append(x.copy())
         return outputs
+
+
+def _decode_log(acc: Int64Array, decode: Decode) -> Int64Array:
+    """What a logarithmic output stands for, rounded."""
+    wide = rshift_round(acc * decode.multiplier, decode.shift)
+    return exp2_q16(np.clip(wide, -LOG2_LIMIT_Q16, LOG2_LIMIT_Q16))
 
 
 def quantise_inputs(stages: Sequence[InputStage], values: Sequence[Int64Array]) -> FloatArray:

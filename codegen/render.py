@@ -112,9 +112,12 @@ def render(
         "choice_rows": _choice_rows(choice),
         "table_bytes": table_bytes(model, kernel),
         "buffer_length": padded(model.buffer_length, kernel),
-        "layers": len(tables) or TABLE_STAGES,
+        "layers": len(model.layers) or TABLE_STAGES,
         "input_length": tables[0].columns if tables else len(model.inputs),
-        "tables": [_Table.of(*each) for each in zip(model.layers, model.accumulators, tables, strict=True)],
+        "tables": [
+            _Table.of(*each)
+            for each in zip(model.kernel_layers, model.kernel_accumulators, tables, strict=True)
+        ],
         "reference_lines": _lines,
         "words": _words,
         "slopes": slopes,

@@ -45,7 +45,8 @@ class VerifySettings:
 
     A reading is on target within either tolerance; both 0 always give `max_iterations` iterations. A device is stuck
     after `stuck_pulses` pulses (0: never) that moved it by less than `stuck_move_nS`. Pulses last at most
-    `budget_ticks`, those of one-shot programs too. None: the board's default.
+    `budget_ticks`, and where there is a wish they are the shortest whose expected error keeps it; those of one-shot
+    programs too. None: the board's default.
     """
 
     tolerance_nS: int | None = None
@@ -54,6 +55,7 @@ class VerifySettings:
     stuck_pulses: int | None = None
     stuck_move_nS: int = 1000
     budget_ticks: int | None = None
+    wish_permille: int | None = None
 
     def commands(self) -> list[str]:
         """The lines that set these on a board with default settings."""
@@ -68,6 +70,8 @@ class VerifySettings:
             found.append(f"CONF:STUC {self.stuck_pulses},{self.stuck_move_nS}")
         if self.budget_ticks is not None:
             found.append(f"CONF:BUDG {self.budget_ticks}")
+        if self.wish_permille is not None:
+            found.append(f"CONF:PREC {self.wish_permille}")
         return found
 
 

@@ -13,6 +13,7 @@ class Status(IntEnum):
     CONVERGED = 2
     NO_PULSE_NEEDED = 3
     IDLE = 4
+    NOT_PROMISED = 5
     ERR_NULL = 16
     ERR_ARGUMENT = 17
     ERR_STATE = 18

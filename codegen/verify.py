@@ -35,7 +35,7 @@ def verify_codes(library: HostLibrary, jobs: int | None = None, step: int = 1) -
         UserError: the two differ; the message holds the first difference found.
     """
     adc_nS = code_conductances_nS(library.board.adc.full_scale_nS)
-    reference = ReferencePredictor(library.model, library.budget_ticks)
+    reference = ReferencePredictor(library.model, library.budget_ticks, library.wish_permille)
 
     def check(start_nS: int) -> int:
         start = np.full(len(adc_nS), start_nS, dtype=np.int64)
@@ -47,7 +47,7 @@ def verify_codes(library: HostLibrary, jobs: int | None = None, step: int = 1) -
 
 def verify_random(library: HostLibrary, count: int, seed: int, jobs: int | None = None) -> int:
     """Compare on `count` random int32 pairs, half of them with a target in the window; as `verify_codes`."""
-    reference = ReferencePredictor(library.model, library.budget_ticks)
+    reference = ReferencePredictor(library.model, library.budget_ticks, library.wish_permille)
 
     def check(block: int) -> int:
         start, target = random_pairs(library, min(BLOCK, count - block * BLOCK), seed, block)

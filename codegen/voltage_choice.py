@@ -1,12 +1,15 @@
-"""Which of a board's pulse voltages to use: the lowest whose pulse fits the budget, as `ouro_predictor.c` finds it.
+"""Which of a board's pulse voltages to use, as `ouro_predictor.c` finds it.
 
-A lower voltage makes a longer pulse, over which the device's noise averages out. The search is a bisection over the
-DAC's steps; wherever widths do not grow with every step it still ends at one that fits.
+A lower voltage makes a longer pulse, over which the device's noise averages out. Without a wish it is the lowest whose
+pulse fits the budget; with a wish the highest whose pulse can be expected to keep it. Both searches are bisections over
+the DAC's steps; wherever widths do not grow or errors not fall with every step, they still end at one that fits, and
+that keeps the wish.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +18,35 @@ from codegen.fixed import Int64Array
 from codegen.qmodel import Voltages
 
 Numbers = npt.NDArray[np.float64] | Int64Array
+Bools = npt.NDArray[np.bool_]
+
+PPM = 1_000_000
+"""Expected errors count in millionths of the target, wishes in thousandths."""
+UNKNOWN_PPM = 2**32 - 1
+"""The error to expect where the network does not know it: no wish is that modest."""
+MOST_MODEST = 1000
+"""The largest wish, in permille."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a pulse has to keep to, in the unit of its width: at least `shortest`, at most `budget`; the wish in ppm.
+
+    A wish of 0 is none.
+    """
+
+    shortest: int
+    budget: int
+    wish_ppm: int = 0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """For each pulse the chosen step, 0 .. steps, its width there and whether it keeps the wish, (n,) each."""
+
+    step: Int64Array
+    width: Numbers
+    promised: Bools
 
 
 def calmest(
@@ -38,6 +70,34 @@ def calmest(
         width = np.where(good, found, width)
         beyond = np.where(searching & ~good, middle, beyond)
     return fits, width
+
+
+def choose(
+    pulse_at: Callable[[Int64Array], tuple[Numbers, Numbers]], steps: Int64Array, wanted: Wanted
+) -> Choice:
+    """The calmest pulse within the budget; with a wish that it keeps, the shortest that keeps it too.
+
+    Args:
+        pulse_at: widths and expected errors [ppm] at one step per pulse, (n,) -> (n,), (n,).
+        steps: how far each pulse may go, (n,).
+    """
+    calm, width = calmest(lambda step: pulse_at(step)[0], steps, wanted.budget)
+    if not wanted.wish_ppm:
+        return Choice(calm, width, np.ones(len(steps), dtype=np.bool_))
+
+    def keeps(width: Numbers, error: Numbers) -> Bools:
+        long_enough = (width >= wanted.shortest) & (width <= wanted.budget)
+        return np.asarray(long_enough & (error <= wanted.wish_ppm))
+
+    promised = keeps(*pulse_at(calm))
+    below, step = np.zeros_like(calm), calm
+    while (searching := promised & (below < step)).any():
+        middle = np.where(searching, (below + step) // 2, step)
+        found, error = pulse_at(middle)
+        good = searching & keeps(found, error)
+        step, width = np.where(good, middle, step), np.where(good, found, width)
+        below = np.where(searching & ~good, middle + 1, below)
+    return Choice(step, width, promised)
 
 
 def reduction_uV(voltages: Voltages, direction: npt.ArrayLike, step: Int64Array) -> Int64Array:

@@ -47,6 +47,8 @@ class AccuracyRecord:
     device_model: str = jart_fit.NAME
     longest_s: float | None = None
     """Longest pulse that the predictor was allowed; None: the board's."""
+    wish_permille: int = 0
+    """RPD that it was to expect of its pulses at most; 0: none."""
 
 
 def relative_difference(trace: ProgramTrace) -> Floats:
@@ -81,6 +83,7 @@ def accuracy_record(
     trials: TrialSet,
     trace: ProgramTrace,
     longest_s: float | None = None,
+    wish_permille: int = 0,
 ) -> AccuracyRecord:
     """Summarise a one-shot run.
 
@@ -120,6 +123,7 @@ def accuracy_record(
         median_rpd_ci95=median_ci,
         device_model=trials.device_model,
         longest_s=longest_s,
+        wish_permille=wish_permille,
         **fractions,  # type: ignore[arg-type]
     )
 

@@ -52,6 +52,7 @@ OUTPUTS = {
     "linear_s": {"encoding": "linear_s", "offset": 0.0, "scale": 1e-3},
     "log10_s": {"encoding": "log10_s", "offset": -5.0, "scale": 4.0},
 }
+EXPECTED_ERROR = {"encoding": "log2_rpd", "offset": -2.0, "scale": 8.0}
 
 Layers = list[tuple[np.ndarray, np.ndarray]]
 
@@ -98,7 +99,7 @@ class Networks:
             nodes or chain,
             "network",
             [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", np.shape(layers[0][0])[1]])],
-            [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 1])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", np.shape(layers[-1][0])[0]])],
             initializers,
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -114,15 +115,20 @@ class Networks:
         path.write_bytes(self.model(layers or self.layers(), metadata).SerializeToString(deterministic=True))
         return path
 
-    def write_voltage(self, path: Path, decades: float = 3.0, **changes: Any) -> Path:
+    def write_voltage(
+        self, path: Path, decades: float = 3.0, octaves: float | None = None, **changes: Any
+    ) -> Path:
         """A network file that sees the voltage: random in the conductances, with times that grow by `decades` from the
-        full amplitude to the lowest one of RESET."""
-        layers = self.layers((3, 32, 64, 32, 1))
+        full amplitude to the lowest one of RESET. With `octaves` it knows its error, which falls by as many."""
+        layers = self.layers((3, 32, 64, 32, 1 if octaves is None else 2))
         layers[0][0][:, 2] = 0.0
         for weights, bias in layers[:-1]:  # the first unit of every hidden layer carries the reduction alone
             weights[0], bias[0] = 0.0, 0.0
             weights[0, 2 if weights is layers[0][0] else 0] = 1.0
         layers[-1][0][0, 0] = decades / OUTPUTS["log10_s"]["scale"]
+        if octaves is not None:
+            layers[-1][0][1, 0] = -octaves / EXPECTED_ERROR["scale"]
+            changes = {"expected_error": EXPECTED_ERROR, **changes}
         inputs = [*self.metadata()["inputs"], {"name": "v_reduction_V", "offset": 0.0, "scale": 0.26}]
         pulse = {"v_set_V": -0.39, "v_reset_V": 0.8, "set_reduction_V": 0.135, "reset_reduction_V": 0.26}
         fields: dict[str, Any] = {"inputs": inputs, "pulse": pulse, **changes}

@@ -107,6 +107,7 @@ static ouro_request_t any_request(void)
     state.pulses = (uint8_t)any_int();
     request.state = (Frama_C_interval(0, 1) != 0) ? &state : NULL;
     request.budget_ticks = (uint32_t)any_int();
+    request.wish_permille = (uint16_t)any_int();
     return request;
 }
 
@@ -129,6 +130,7 @@ static void damage(ouro_controller_t *controller)
     controller->result.status = (ouro_status_t)any_int();
     controller->result.iterations = (uint16_t)any_int();
     controller->result.pulses = (uint16_t)any_int();
+    controller->result.is_unpromised = Frama_C_interval(0, 1) != 0;
     controller->hal = hal;
     controller->stage_check = stage_check;
 }

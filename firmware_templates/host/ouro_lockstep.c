@@ -52,7 +52,7 @@ void ouro_lockstep_free(ouro_lockstep_t *lockstep)
 
 int ouro_lockstep_start(ouro_lockstep_t *lockstep, size_t i, int mode, int32_t g_target_nS, int32_t tolerance_nS,
                         uint16_t tolerance_permille, uint16_t max_iterations, uint16_t stuck_pulses,
-                        int32_t stuck_move_nS, uint32_t budget_ticks)
+                        int32_t stuck_move_nS, uint32_t budget_ticks, uint16_t wish_permille)
 {
     const ouro_request_t request = {.mode = (ouro_mode_t)mode,
                                     .row = (uint16_t)(i / COLUMNS),
@@ -64,6 +64,7 @@ int ouro_lockstep_start(ouro_lockstep_t *lockstep, size_t i, int mode, int32_t g
                                     .stuck_pulses = stuck_pulses,
                                     .stuck_move_nS = stuck_move_nS,
                                     .budget_ticks = budget_ticks,
+                                    .wish_permille = wish_permille,
                                     .state = lockstep->has_states ? &lockstep->states[i] : NULL};
 
     return (int)ouro_controller_start(&lockstep->controllers[i], &request);

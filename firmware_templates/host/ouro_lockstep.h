@@ -50,7 +50,7 @@ void ouro_lockstep_free(ouro_lockstep_t *lockstep);
 /* Start instance i; the fields are those of ouro_request_t. Returns the controller's status. */
 int ouro_lockstep_start(ouro_lockstep_t *lockstep, size_t i, int mode, int32_t g_target_nS, int32_t tolerance_nS,
                         uint16_t tolerance_permille, uint16_t max_iterations, uint16_t stuck_pulses,
-                        int32_t stuck_move_nS, uint32_t budget_ticks);
+                        int32_t stuck_move_nS, uint32_t budget_ticks, uint16_t wish_permille);
 
 /* Give every instance a state of its device (ouro_device_state_t), which it keeps up to date; before the start. */
 void ouro_lockstep_put_states(ouro_lockstep_t *lockstep, const int8_t *log2_rate_q4, const uint8_t *pulses);

@@ -5,12 +5,14 @@
 #include "ouro_predictor.h"
 
 void ouro_predict_batch(size_t n, const int32_t *g_start_nS, const int32_t *g_target_nS, uint32_t budget_ticks,
-                        int8_t *direction, uint32_t *width_ticks, int32_t *v_uV, int32_t *status)
+                        uint16_t wish_permille, int8_t *direction, uint32_t *width_ticks, int32_t *v_uV,
+                        int32_t *status)
 {
     for (size_t i = 0U; i < n; i++) {
         ouro_pulse_t pulse;
 
-        status[i] = (int32_t)ouro_predict_within(g_start_nS[i], g_target_nS[i], budget_ticks, &pulse);
+        status[i] =
+            (int32_t)ouro_predict_precise(g_start_nS[i], g_target_nS[i], budget_ticks, wish_permille, NULL, &pulse);
         direction[i] = (int8_t)pulse.direction;
         width_ticks[i] = pulse.width_ticks;
         v_uV[i] = pulse.v_uV;
@@ -18,14 +20,15 @@ void ouro_predict_batch(size_t n, const int32_t *g_start_nS, const int32_t *g_ta
 }
 
 void ouro_predict_known_batch(size_t n, const int32_t *g_start_nS, const int32_t *g_target_nS, uint32_t budget_ticks,
-                              const int8_t *log2_rate_q4, const uint8_t *pulses, int8_t *direction,
-                              uint32_t *width_ticks, int32_t *v_uV, int32_t *status)
+                              uint16_t wish_permille, const int8_t *log2_rate_q4, const uint8_t *pulses,
+                              int8_t *direction, uint32_t *width_ticks, int32_t *v_uV, int32_t *status)
 {
     for (size_t i = 0U; i < n; i++) {
         const ouro_device_state_t state = {.log2_rate_q4 = log2_rate_q4[i], .pulses = pulses[i]};
         ouro_pulse_t pulse;
 
-        status[i] = (int32_t)ouro_predict_known(g_start_nS[i], g_target_nS[i], budget_ticks, &state, &pulse);
+        status[i] =
+            (int32_t)ouro_predict_precise(g_start_nS[i], g_target_nS[i], budget_ticks, wish_permille, &state, &pulse);
         direction[i] = (int8_t)pulse.direction;
         width_ticks[i] = pulse.width_ticks;
         v_uV[i] = pulse.v_uV;

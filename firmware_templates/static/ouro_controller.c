@@ -35,6 +35,12 @@ static ouro_status_t finish(ouro_controller_t *c, ouro_status_t status)
     return status;
 }
 
+/* The outcome where no reading judges the pulses: what was not promised of them is not passed over. */
+static ouro_status_t unjudged(const ouro_controller_t *c)
+{
+    return c->result.is_unpromised ? OURO_NOT_PROMISED : OURO_OK;
+}
+
 /* OURO_OK when the operation is done, OURO_BUSY while it may still be, else the error. */
 static ouro_status_t judge_poll(ouro_controller_t *c, ouro_hal_progress_t progress)
 {
@@ -136,7 +142,7 @@ static ouro_status_t judge_unverified(const ouro_controller_t *c)
 #if OURO_STATE_ROWS > 0U
     const uint16_t wanted = (c->request.mode == OURO_CALIBRATE) ? c->request.max_iterations : 1U;
 
-    return (c->result.iterations >= wanted) ? OURO_OK : OURO_BUSY;
+    return (c->result.iterations >= wanted) ? unjudged(c) : OURO_BUSY;
 #else
     (void)c;
     return OURO_BUSY; /* the reading before the one pulse */
@@ -156,7 +162,7 @@ static ouro_status_t judge_reading(ouro_controller_t *c, int32_t g_nS)
     } else if (is_stuck(c, g_nS)) {
         status = OURO_ERR_STUCK;
     } else if (c->result.iterations >= request->max_iterations) {
-        status = ouro_request_is_fixed_length(request) ? OURO_OK : OURO_ERR_NOT_CONVERGED;
+        status = ouro_request_is_fixed_length(request) ? unjudged(c) : OURO_ERR_NOT_CONVERGED;
     } else {
         /* go on */
     }
@@ -166,20 +172,19 @@ static ouro_status_t judge_reading(ouro_controller_t *c, int32_t g_nS)
 /* The pulse to give from reading `g_nS`, into c->pulse. */
 static ouro_status_t choose_pulse(ouro_controller_t *c, int32_t g_nS)
 {
-    const ouro_device_state_t unknown = {0};
-    const ouro_device_state_t *known = (c->request.state != NULL) ? c->request.state : &unknown;
+    const ouro_request_t *r = &c->request;
 
 #if OURO_STATE_ROWS > 0U
-    if (c->request.mode == OURO_CALIBRATE) {
-        const ouro_status_t status = ouro_calibration_pulse(known, g_nS, &c->pulse);
+    if (r->mode == OURO_CALIBRATE) {
+        const ouro_status_t status = ouro_calibration_pulse(r->state, g_nS, &c->pulse); /* an error without a state */
 
-        if (c->pulse.width_ticks > c->request.budget_ticks) {
-            c->pulse.width_ticks = c->request.budget_ticks;
+        if (c->pulse.width_ticks > r->budget_ticks) {
+            c->pulse.width_ticks = r->budget_ticks;
         }
         return status;
     }
 #endif
-    return ouro_predict_known(g_nS, c->request.g_target_nS, c->request.budget_ticks, known, &c->pulse);
+    return ouro_predict_precise(g_nS, r->g_target_nS, r->budget_ticks, r->wish_permille, r->state, &c->pulse);
 }
 
 /* Choose the pulse from reading `g_nS` and prepare it. */
@@ -189,6 +194,10 @@ static ouro_status_t predict(ouro_controller_t *c, int32_t g_nS)
 
     c->g_before_nS = g_nS;
     c->result.iterations++;
+    if (status == OURO_NOT_PROMISED) {
+        c->result.is_unpromised = true;
+        status = OURO_OK;
+    }
     if (status == OURO_OK) {
         status = prepare_pulse(c);
     } else if ((status == OURO_NO_PULSE_NEEDED) && (c->request.mode == OURO_WRITE_VERIFY)) {
@@ -270,8 +279,8 @@ static ouro_status_t run_pulse(ouro_controller_t *c)
         c->result.last_pulse.width_ticks = given;
         c->result.total_ticks += given;
         status = ouro_gate_check_given(&c->pulse, given, v_uV);
-        if ((status == OURO_OK) && reads_after_pulse(&c->request)) {
-            status = await_cell(c);
+        if (status == OURO_OK) {
+            status = reads_after_pulse(&c->request) ? await_cell(c) : unjudged(c);
         }
     }
     return status;

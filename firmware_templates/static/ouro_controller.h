@@ -55,6 +55,7 @@ typedef struct {
     ouro_stage_t stage;      /* where the outcome was reached, e.g. which wait timed out */
     uint16_t iterations;     /* predictions made */
     uint16_t pulses;         /* pulses started */
+    bool is_unpromised;      /* a pulse was not promised to keep the request's wish */
     int32_t g_start_nS;      /* first reading; -1 before it */
     int32_t g_last_nS;       /* last reading; -1 before the first */
     ouro_pulse_t last_pulse; /* as given; width 0 when its length is unknown or no pulse was started */
@@ -98,6 +99,7 @@ ouro_status_t ouro_controller_start(ouro_controller_t *controller, const ouro_re
  * further call:
  *   OURO_OK                 one-shot: pulse given; write-and-verify with both tolerances 0, and calibration: all
  *                           iterations given
+ *   OURO_NOT_PROMISED       as OURO_OK, but not every pulse was promised to keep the request's wish
  *   OURO_CONVERGED          write-and-verify: the last reading is on target
  *   OURO_NO_PULSE_NEEDED    one-shot: the predictor asks for no pulse
  *   OURO_ERR_NOT_CONVERGED  not on target after max_iterations

@@ -50,4 +50,15 @@ ouro_status_t ouro_predict_within(int32_t g_start_nS, int32_t g_target_nS, uint3
 ouro_status_t ouro_predict_known(int32_t g_start_nS, int32_t g_target_nS, uint32_t budget_ticks,
                                  const ouro_device_state_t *state, ouro_pulse_t *pulse);
 
+/* As ouro_predict_known(), with a wish: the error to expect of the pulse, |G_end - G_target| / G_target averaged over
+ * devices, is to be `wish_permille` at most, 1 .. 1000; 0 is no wish. A network that knows its error
+ * (OURO_NETWORK_KNOWS_ERROR) and several voltages gives the highest voltage, hence the shortest pulse, that keeps the
+ * wish. The budget comes first: where no pulse within it keeps the wish, *pulse is the one without a wish, and the
+ * status says so. That takes up to 13 inferences. `state` may be NULL: nothing is known of the device.
+ *
+ * OURO_NOT_PROMISED      *pulse is the pulse to give; it does not keep the wish, or the network cannot tell
+ * OURO_ERR_ARGUMENT      budget_ticks below OURO_MIN_ticks or wish_permille above 1000; *pulse is OURO_NO_PULSE */
+ouro_status_t ouro_predict_precise(int32_t g_start_nS, int32_t g_target_nS, uint32_t budget_ticks,
+                                   uint16_t wish_permille, const ouro_device_state_t *state, ouro_pulse_t *pulse);
+
 #endif

@@ -47,7 +47,7 @@ ouro_status_t ouro_request_check(const ouro_request_t *request)
     const bool tolerance_ok = (r->tolerance_nS >= 0) && (r->tolerance_permille <= 1000U);
     const bool iterations_ok = (r->max_iterations >= 1U) && (r->max_iterations <= (uint16_t)OURO_LIMIT_ITERATIONS);
     const bool stuck_ok = (r->stuck_move_nS >= 0) && (r->stuck_move_nS <= OURO_G_MAX_nS);
-    const bool budget_ok = r->budget_ticks >= (uint32_t)OURO_MIN_ticks;
+    const bool budget_ok = (r->budget_ticks >= (uint32_t)OURO_MIN_ticks) && (r->wish_permille <= 1000U);
     ouro_status_t status = OURO_OK;
 
     if (!mode_ok || !tolerance_ok || !iterations_ok || !stuck_ok || !budget_ok) {

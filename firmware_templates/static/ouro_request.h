@@ -59,6 +59,7 @@ typedef struct {
     uint16_t stuck_pulses;       /* 0: never give up on a device */
     int32_t stuck_move_nS;       /* 0 .. OURO_G_MAX_nS */
     uint32_t budget_ticks;       /* longest pulse, from OURO_MIN_ticks on; see ouro_predict_within() */
+    uint16_t wish_permille;      /* expected error of a pulse, 0 .. 1000, 0: no wish; see ouro_predict_precise() */
     ouro_device_state_t *state;  /* what is known of the cell, kept up to date; NULL: nothing, and nothing is kept */
 } ouro_request_t;
 

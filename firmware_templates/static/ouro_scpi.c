@@ -408,6 +408,11 @@ static void run_configuration(ouro_scpi_t *s, const char *text)
             next.budget_ticks = (uint32_t)v[0];
             configure(s, &next, true);
         }
+    } else if (begins(text, "PREC", &rest)) {
+        if (parse_arguments(s, rest, 1U, v)) {
+            next.wish_permille = (uint16_t)v[0];
+            configure(s, &next, fits_u16(v[0]));
+        }
     } else if (begins(text, "CRC", &rest)) {
         if (parse_arguments(s, rest, 1U, v)) {
             if (v[0] <= 1) {

@@ -11,6 +11,7 @@ typedef enum {
     OURO_CONVERGED = 2,       /* write-and-verify: the read-out lies within the tolerance */
     OURO_NO_PULSE_NEEDED = 3, /* start and target are the same */
     OURO_IDLE = 4,            /* state machine: nothing was started yet */
+    OURO_NOT_PROMISED = 5,    /* as OURO_OK, but the pulse's expected error is beyond the wish, or unknown */
 
     OURO_ERR_NULL = 16,           /* a required pointer is NULL */
     OURO_ERR_ARGUMENT = 17,       /* an argument lies outside its documented range */

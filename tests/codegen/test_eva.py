@@ -58,8 +58,12 @@ def test_predictor_and_controller_raise_no_alarm(network: Path) -> None:
 
 
 @needs_frama_c
-def test_the_predictor_of_a_linear_network_raises_no_alarm(networks: Any, tmp_path: Path) -> None:
-    network = networks.write(tmp_path / "net.onnx", networks.layers((2, 6, 1)), "linear_s")
+def test_the_predictor_of_a_linear_network_that_knows_its_error_raises_no_alarm(
+    networks: Any, tmp_path: Path
+) -> None:
+    error = {"encoding": "log2_rpd", "offset": -3.0, "scale": 4.0}
+    layers = networks.layers((2, 6, 2))
+    network = networks.write(tmp_path / "net.onnx", layers, "linear_s", expected_error=error)
     firmware = make_firmware(network, load_board("openmena"), tmp_path / "fw", None, False)
     assert analyse(firmware.folder, PREDICTOR).alarms == []
 
@@ -88,7 +92,7 @@ def test_states_of_devices_raise_no_alarm_but_for_errors_put_in(
     [
         (PREDICTOR, "ouro_predictor.c", "ouro_clamp(g_start_nS, OURO_G_MIN_nS, OURO_G_MAX_nS)", "g_start_nS",
          ("ouro_predictor.c", "signed_overflow")),
-        (PREDICTOR, "ouro_predictor.c", "? longest_ticks : width_ticks", "? longest_ticks : 0U",
+        (PREDICTOR, "ouro_predictor.c", "? wanted.longest_ticks : width_ticks", "? wanted.longest_ticks : 0U",
          ("ouro_contracts.h", "postcondition")),
         (CONTROLLER, "ouro_pulse_gate.c", " || (ticks > (uint32_t)OURO_LIMIT_PULSE_ticks)", "",
          ("controller.c", "user assertion")),

@@ -131,6 +131,7 @@ class Rig:
         stuck_pulses: int = 0,
         stuck_move_nS: int = 1000,
         budget_ticks: int = 1_000_000,
+        wish_permille: int = 0,
     ) -> str:
         return self.names[
             self.lib.ouro_lockstep_start(
@@ -144,6 +145,7 @@ class Rig:
                 stuck_pulses,
                 stuck_move_nS,
                 budget_ticks,
+                wish_permille,
             )
         ]
 

@@ -21,13 +21,14 @@ void rig_script(int status, int direction, uint32_t ticks, int32_t lowered_uV)
     scripted_pulse.v_uV = (direction == (int)OURO_SET) ? (OURO_V_SET_uV + lowered_uV) : (OURO_V_RESET_uV - lowered_uV);
 }
 
-ouro_status_t ouro_predict_known(int32_t g_start_nS, int32_t g_target_nS, uint32_t budget_ticks,
-                                 const ouro_device_state_t *state, ouro_pulse_t *pulse)
+ouro_status_t ouro_predict_precise(int32_t g_start_nS, int32_t g_target_nS, uint32_t budget_ticks,
+                                   uint16_t wish_permille, const ouro_device_state_t *state, ouro_pulse_t *pulse)
 {
     (void)state;
     (void)g_start_nS;
     (void)g_target_nS;
     (void)budget_ticks;
+    (void)wish_permille;
     *pulse = scripted_pulse;
     return scripted_status;
 }

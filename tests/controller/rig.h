@@ -18,7 +18,7 @@ typedef enum {
     RIG_PULSE_V = 9
 } rig_field_t;
 
-/* What ouro_predict_known() answers from now on, its amplitude lowered from the full one. */
+/* What ouro_predict_precise() answers from now on, its amplitude lowered from the full one. */
 void rig_script(int status, int direction, uint32_t ticks, int32_t lowered_uV);
 
 /* Overwrite a private field of instance i of an ouro_lockstep_t. */

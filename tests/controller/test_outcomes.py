@@ -93,6 +93,28 @@ def test_zero_tolerance_gives_every_iteration_even_on_target(rig: Any) -> None:
     assert rig.result()["pulses"] == 20
 
 
+def test_a_pulse_that_promises_nothing_is_given_and_told(rig: Any) -> None:
+    rig.script("NOT_PROMISED")
+    rig.start(wish_permille=50)
+    assert rig.run(readings([], START_nS)) == "NOT_PROMISED"
+    assert rig.step() == "NOT_PROMISED" and rig.result()["pulses"] == 1
+
+
+def test_what_was_not_promised_matters_where_no_reading_decides(rig: Any) -> None:
+    rig.script("NOT_PROMISED")
+    rig.start(rig.WRITE_VERIFY, max_iterations=2, wish_permille=50)
+    assert rig.run(readings([], START_nS), until="pulse") == "BUSY"
+    rig.script("OK")
+    rig.serve_pulse(1000)
+    assert rig.run(readings([], START_nS)) == "NOT_PROMISED" and rig.result()["pulses"] == 2
+    rig.script("NOT_PROMISED")
+    rig.start(rig.WRITE_VERIFY, tolerance_nS=4000, wish_permille=50)
+    assert rig.run(readings([215_840], 216_000)) == "CONVERGED"
+    rig.script("OK")
+    rig.start(wish_permille=50)
+    assert rig.run(readings([], START_nS)) == "OK"
+
+
 def test_iterations_without_a_pulse_count(rig: Any) -> None:
     rig.script("NO_PULSE_NEEDED", 0, 0)
     rig.start(rig.WRITE_VERIFY, tolerance_nS=10, max_iterations=4, stuck_pulses=1)
@@ -149,6 +171,7 @@ def test_saturated_reads_end_the_program(rig: Any, adc_code: int) -> None:
         ({"stuck_move_nS": 559_301}, "ERR_ARGUMENT"),
         ({"budget_ticks": 1}, "ERR_ARGUMENT"),
         ({"budget_ticks": 0}, "ERR_ARGUMENT"),
+        ({"wish_permille": 1001}, "ERR_ARGUMENT"),
         ({"target_nS": 94_449}, "ERR_TARGET_RANGE"),
         ({"target_nS": 559_301}, "ERR_TARGET_RANGE"),
         ({"target_nS": -(2**31)}, "ERR_TARGET_RANGE"),

@@ -21,6 +21,7 @@ requests = st.fixed_dictionaries(
         "stuck_pulses": st.integers(0, 3),
         "stuck_move_nS": st.integers(-1, 600_000),
         "budget_ticks": ticks,
+        "wish_permille": st.integers(0, 1001),
     }
 )
 actions = st.one_of(
@@ -30,7 +31,7 @@ actions = st.one_of(
     st.tuples(
         st.just("script"),
         st.tuples(
-            st.sampled_from(["OK", "NO_PULSE_NEEDED"]),
+            st.sampled_from(["OK", "NO_PULSE_NEEDED", "NOT_PROMISED"]),
             st.integers(-2, 2),
             ticks,
             st.integers(-1000, 200_000),

@@ -58,6 +58,9 @@ def test_units_say_the_same(talk: Talk, target: bytes) -> None:
         (b"CONF:CRC", -109),
         (b"CONF:BUDG", -109),
         (b"CONF:BUDG 1", -222),
+        (b"CONF:PREC", -109),
+        (b"CONF:PREC 1001", -222),
+        (b"CONF:PREC 65536", -222),
         (b"PROG:VER 1,2", -109),
         (b"PROG:VER 1,2,.5mS", -104),
         (b"PROG:VER 1,2,1.2.3mS", -104),
@@ -139,6 +142,14 @@ def test_cells_beyond_the_kept_states_are_programmed_without_one(talk: Talk) -> 
 def test_states_are_left_alone_while_a_program_is_under_way(talk: Talk) -> None:
     replies = talk(b"CAL:DEV 0,0,2\n^DEV:RES\nDEV:STAT? 0,0\nABOR\n" + b"SYST:ERR?\n" * 3)
     assert [reply.split(",")[0] for reply in replies] == ["27", "-213", "-213", "27"]
+
+
+def test_a_one_shot_that_cannot_be_promised_says_so(talk: Talk) -> None:
+    wishes = (b"0", b"9", b"10", b"1000", b"1")
+    lines = b"".join(b"CONF:PREC " + wish + b"\nPROG:ONES 0,0,300uS\n~" for wish in wishes)
+    replies = talk(lines + b"*RST\nPROG:ONES 0,0,300uS\n~SYST:ERR?\n")
+    assert [reply.split(",")[0] for reply in replies] == ["0", "5", "0", "0", "5", "0", "0"]
+    assert all(reply.split(",")[4] == "1" for reply in replies[:-1])
 
 
 def test_busy_refuses_and_abort_stops(talk: Talk) -> None:

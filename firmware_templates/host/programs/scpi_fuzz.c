@@ -60,6 +60,7 @@ static uint32_t mutate(char *line, uint32_t capacity)
                                         "CONF:TOL:REL 50",
                                         "CONF:ITER 9",
                                         "CONF:STUC 3,1000",
+                                        "CONF:PREC 50",
                                         "CAL:DEV 1,2,3",
                                         "DEV:STAT? 1,2",
                                         "DEV:STAT 1,2,-16,3",
