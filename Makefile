@@ -166,6 +166,7 @@ no-page:
 front: $(TRAINED) $(VOLTAGE) ## precision against delay with the voltage as a knob: build/front/, docs/voltage.md
 	$(PY) -m train front $(BUILD)/networks/log_expected.onnx $(VOLTAGE) --noise $(NOISE) --responses $(BUILD)/voltage \
 	    --board $(BOARD) --trials $(TRIALS) --page docs/voltage.md -o $(BUILD)/front
+	cp $(BUILD)/front/front.png $(BUILD)/front/wishes.png docs/figures/
 
 misra: $(READY) ## MISRA C:2012 by cppcheck's addon, C of every board and kernel: docs/misra.md (a minute)
 	$(PY) -m codegen misra docs/examples/log_expected.onnx --page docs/misra.md

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from codegen.boards import Board
 from codegen.float_predictor import FloatPredictor
 from codegen.onnx_import import FloatNetwork, load_network
+from codegen.predictions import require_known_error
 from sim.accuracy import AccuracyRecord, accuracy_record
 from sim.closed_loop import PulsePredictor, one_shot
 from sim.errors import UserError
@@ -64,13 +65,19 @@ class Baselines:
 
 
 def network_predictors(
-    paths: list[Path], board: Board, evaluation_seed: int, longest_s: float | None = None
+    paths: list[Path],
+    board: Board,
+    evaluation_seed: int,
+    longest_s: float | None = None,
+    wish_permille: int = 0,
 ) -> dict[str, PulsePredictor]:
     """Load network files as float predictors, by the file's stem; pulses of `longest_s` at most, if given.
 
+    With a wish, of the shortest pulses whose expected RPD is at most that.
+
     Raises:
-        UserError: two files of one name, a network for other pulse voltages than the board's, or one trained
-            on the very devices that it would be evaluated on.
+        UserError: two files of one name, a network for other pulse voltages than the board's, one trained
+            on the very devices that it would be evaluated on, or a wish to one that does not know its error.
     """
     predictors: dict[str, PulsePredictor] = {}
     for path in paths:
@@ -78,7 +85,8 @@ def network_predictors(
         if path.stem in predictors:
             raise UserError(f"two networks are called {path.stem}; records could not tell them apart")
         _require_fitting(network, path, board, evaluation_seed)
-        predictors[path.stem] = FloatPredictor(network, board, board.budget_ticks(longest_s))
+        require_known_error(wish_permille, network.metadata.outputs, path)
+        predictors[path.stem] = FloatPredictor(network, board, board.budget_ticks(longest_s), wish_permille)
     return predictors
 
 
@@ -91,6 +99,7 @@ def evaluate(
     seed: int,
     model: DeviceModel = JART_FIT,
     longest_s: float | None = None,
+    wish_permille: int = 0,
     jobs: int | None = None,
     progress: Callable[[str], None] = lambda name: None,
 ) -> list[AccuracyRecord]:
@@ -100,7 +109,7 @@ def evaluate(
         devices: the noise of simulated devices, or recorded ones.
         seed: of the trials and devices; must not be a data set's seed.
         model: of simulated devices.
-        longest_s: the longest pulse that the predictors were made with, for the records.
+        longest_s, wish_permille: longest pulse and wish that the predictors were made with, for the records.
         progress: called with a predictor's name before its turn.
     """
     drawn = trials_on(devices, trials, seed, model)
@@ -108,7 +117,7 @@ def evaluate(
     for name, predictor in predictors.items():
         progress(name)
         trace = one_shot(drawn.bench(board.bench_params(), jobs), predictor, drawn.g_target_nS)
-        records.append(accuracy_record(name, "float", board.name, drawn, trace, longest_s))
+        records.append(accuracy_record(name, "float", board.name, drawn, trace, longest_s, wish_permille))
     return records
 
 

@@ -69,8 +69,9 @@ def weights_of(network: FloatNetwork) -> tuple[Weights, tuple[int, ...]]:
 
 
 def build_model(weights: Weights, metadata: NetworkMetadata) -> onnx.ModelProto:
-    """Return the ONNX model of a trained network: x (N, inputs) -> y (N, 1), float32."""
+    """Return the ONNX model of a trained network: x (N, inputs) -> y (N, outputs), float32."""
     depth, inputs = len(weights) // 2, weights["layers.0.weight"].shape[1]
+    outputs = weights[f"layers.{depth - 1}.weight"].shape[0]
     nodes, initialisers = [], []
     value = "x"
     for i in range(depth):
@@ -88,7 +89,7 @@ def build_model(weights: Weights, metadata: NetworkMetadata) -> onnx.ModelProto:
         nodes,
         "pulse_predictor",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", inputs])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", outputs])],
         initialisers,
     )
     model = helper.make_model(

@@ -6,7 +6,7 @@ numbers travel in the network file as `codegen.metadata`, from which firmware an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
@@ -37,7 +37,8 @@ class Affine:
 class Scaling:
     """Scaling of the inputs and of the output (signed seconds, or log10 of seconds).
 
-    `further` are the inputs beyond the two conductances [S], by their name in the metadata, in their SI unit.
+    `further` are the inputs beyond the two conductances [S], by their name in the metadata, in their SI unit. `error`
+    is of a second output, log2 of the RPD to expect of the pulse, where there is one.
     """
 
     g_start: Affine
@@ -45,6 +46,7 @@ class Scaling:
     output: Affine
     encoding: Encoding
     further: tuple[tuple[str, Affine], ...] = ()
+    error: Affine | None = None
 
     def inputs(
         self, g_start_S: FloatArray, delta_g_S: FloatArray, *further: FloatArray
@@ -81,17 +83,20 @@ class Scaling:
                 "offset": self.output.offset,
                 "scale": self.output.scale,
             },
+            **({"expected_error": {"encoding": "log2_rpd", **asdict(self.error)}} if self.error else {}),
         }
 
     @classmethod
     def from_metadata(cls, metadata: NetworkMetadata) -> Scaling:
         start, delta, *further = metadata.inputs
+        error = metadata.expected_error
         return cls(
             g_start=Affine(start.offset, start.scale),
             delta_g=Affine(delta.offset, delta.scale),
             output=Affine(metadata.output.offset, metadata.output.scale),
             encoding=metadata.output.encoding,
             further=tuple((each.name, Affine(each.offset, each.scale)) for each in further),
+            error=None if error is None else Affine(error.offset, error.scale),
         )
 
 
@@ -110,11 +115,13 @@ LOG_SCALING = Scaling(
     encoding="log10_s",
 )
 # Beside the conductances, by how much the pulse's amplitude is lowered: up to some 0.26 V, for up to 10 ms. All are
-# centred: three inputs are learned to a few percent of the time that way.
+# centred: three inputs are learned to a few percent of the time that way. Errors reach from a few thousandths to
+# one half.
 VOLTAGE_SCALING = Scaling(
     g_start=Affine(3.3e-4, 2.3e-4),
     delta_g=Affine(0.0, 2.3e-4),
     output=Affine(-3.5, 1.0),
     encoding="log10_s",
     further=((REDUCTION, Affine(0.13, 0.13)),),
+    error=Affine(-4.0, 2.0),
 )

@@ -105,13 +105,14 @@ LOGARITHMIC = (
 EXPECTED = ExpectedRecipe("log_expected", Schedule(epochs=120, rate=1e-2, batch=256))
 # Its rival, nearly as good with two inputs.
 TABLE = TableRecipe("table_16x16", Schedule(epochs=400, rate=0.05))
-# The pulse voltage as a third input (train.voltage); needs responses at several voltages, hence not among all.
+# The pulse voltage as a third input, the error to expect as a second output (train.voltage); needs responses at several
+# voltages, hence not among all.
 VOLTAGE = ExpectedRecipe(
     "log_voltage",
     Schedule(epochs=300, rate=1e-2, batch=256),
     VOLTAGE_SCALING,
     targets=64,
-    sizes=(3, *PAPER_SIZES[1:]),
+    sizes=(3, *PAPER_SIZES[1:-1], 2),
 )
 ALL_RECIPES: tuple[Recipe, ...] = (
     PAPER[0],

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from codegen.boards import board_names, load_board
+from codegen.wish_option import wish_option
 from sim import dataset as sim_dataset
 from sim.accuracy import AccuracyRecord
 from sim.command_line import jobs_option, model_option, progress_bar, recordings_options
@@ -161,6 +162,7 @@ def baselines(dataset: Path, output: Path) -> None:
 )
 @board_option
 @click.option("--longest", "longest_s", type=float, help="Longest pulse of the networks, s [the timer's].")
+@wish_option
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
 @click.option("-o", "--output", type=Input, help="Also write the records to this JSON file.")
 @jobs_option
@@ -176,6 +178,7 @@ def evaluate_verb(
     seed: int,
     board_name: str,
     longest_s: float | None,
+    wish_permille: int,
     as_json: bool,
     output: Path | None,
     jobs: int | None,
@@ -183,12 +186,12 @@ def evaluate_verb(
     """One-shot accuracy of network files (MODELS, ONNX) on fresh noisy devices, or recorded ones."""
     if not models and baselines_file is None:
         raise click.UsageError("name at least one network file, or --baselines")
-    if longest_s is not None and baselines_file is not None:
-        raise click.UsageError("--longest is for networks; baselines know no budget")
+    if (longest_s is not None or wish_permille) and baselines_file is not None:
+        raise click.UsageError("--longest and --wish are for networks; baselines know no budget")
     board = load_board(board_name)
     devices, physics = recorded_or(load_preset(noise, cadence_s), recordings, window_S), load_model(model)
     predictors = Baselines.read(baselines_file).predictors(board) if baselines_file else {}
-    predictors |= network_predictors(list(models), board, seed, longest_s)
+    predictors |= network_predictors(list(models), board, seed, longest_s, wish_permille)
     with progress_bar(len(predictors), "deployed", "predictor") as bar:
 
         def show(name: str) -> None:
@@ -203,6 +206,7 @@ def evaluate_verb(
             seed=seed,
             model=physics,
             longest_s=longest_s,
+            wish_permille=wish_permille,
             jobs=jobs,
             progress=show,
         )

@@ -8,7 +8,7 @@ voltage and time reaches for each pair.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -148,6 +148,67 @@ def floor_within(levels: Levels, targets: int, budget_s: float) -> BudgetFloor:
         optimistic.append(mean.min(axis=1))
         time_s.append(width_s[mean.argmin(axis=1)])
     return BudgetFloor(budget_s, *map(np.concatenate, (rpd, optimistic, time_s)))
+
+
+@dataclass(frozen=True)
+class WishFloor:
+    """The shortest of all choices of voltage and time that can be expected to keep a wish, else the most precise one.
+
+    Attributes:
+        rpd: (pairs, devices), each device's RPD with what the other folds choose.
+        promised: (pairs, devices), whether these expect it to keep the wish.
+        time_s: (pairs, devices), the times chosen [s].
+    """
+
+    rpd: Errors
+    promised: npt.NDArray[np.bool_]
+    time_s: Floats
+
+
+def floors_wishing(
+    levels: Levels,
+    targets: int,
+    budget_s: float,
+    wishes: Sequence[float],
+    progress: Callable[[], None] = lambda: None,
+) -> list[WishFloor]:
+    """For each wish what it costs and brings where every pair's errors are known, within a budget.
+
+    Args:
+        wishes: RPDs.
+        progress: called after each recorded start and direction.
+    """
+    folds = fold_of(levels[0].params.devices)
+    widths = _fitting(levels[0].step, budget_s)
+    width_s = np.tile(np.concatenate([[0.0], widths * DT_S]), len(levels))
+    shortest_first = np.argsort(width_s, kind="stable")
+    found: list[list[tuple[Errors, npt.NDArray[np.bool_], Floats]]] = [[] for _ in wishes]
+    for together in _level_errors(levels, targets, len(widths)):
+        means = _means_of_others(together, folds)
+        for wish, parts in zip(wishes, found, strict=True):
+            rpd = np.empty(together.shape[:2], dtype=np.float32)
+            promised, time_s = np.empty(rpd.shape, dtype=np.bool_), np.empty(rpd.shape)
+            for fold, mean in enumerate(means):
+                keeps = mean[:, shortest_first] <= wish
+                first = shortest_first[keeps.argmax(axis=1)]
+                kept: npt.NDArray[np.bool_] = np.asarray(keeps.any(axis=1))
+                chosen = np.where(kept, first, mean.argmin(axis=1))
+                inside = folds == fold
+                rpd[:, inside] = together[np.arange(len(mean)), :, chosen][:, inside]
+                promised[:, inside] = kept[:, None]
+                time_s[:, inside] = width_s[chosen][:, None]
+            parts.append((rpd, promised, time_s))
+        progress()
+    return [WishFloor(*(np.concatenate(column) for column in zip(*parts, strict=True))) for parts in found]
+
+
+def _means_of_others(errors: Errors, folds: Ints) -> list[Floats]:
+    """Mean errors (t, choices) over the devices outside each fold."""
+    total = errors.sum(axis=1, dtype=np.float64)
+    return [
+        (total - errors[:, folds == fold].sum(axis=1, dtype=np.float64)) / int((folds != fold).sum())
+        for fold in range(int(folds.max()) + 1)
+    ]
 
 
 def _level_errors(levels: Levels, targets: int, widths: int) -> Iterator[Errors]:

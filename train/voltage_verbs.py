@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from codegen.boards import board_names, load_board
+from codegen.wish_option import permille_of
 from sim.command_line import jobs_option, progress_bar
 from sim.counter_rng import SEED_HIGHEST
 from sim.document import replace_section, require_section
@@ -23,8 +24,12 @@ from train.recipes import VOLTAGE, ExpectedRecipe, describe, shortened
 from train.responses import ENDS, ResponseParams
 from train.sidecar import code_sha256, versions
 from train.voltage import VoltageRange, record_levels, steps_to_record, train_voltage
+from train.wishes import WISHES, Wishes, knowing, measure_wishes
+from train.wishes import draw as draw_wishes
+from train.wishes import text_table as wishes_table
 
 BEGIN, END = "<!-- table: written by `python -m train front` -->", "<!-- end of table -->"
+WISH_BEGIN, WISH_END = "<!-- wishes: written by `python -m train front` -->", "<!-- end of wishes -->"
 Input = click.Path(path_type=Path)
 noise_option = click.option("--noise", default="ouroboros", help="Noise preset or a .toml file.")
 starts_option = click.option(
@@ -99,6 +104,12 @@ def voltage(
     default=",".join(f"{b:g}" for b in BUDGETS_S),
     help="Longest pulses, s, separated by commas.",
 )
+@click.option(
+    "--wishes",
+    "wishes_text",
+    default=",".join(f"{w:g}" for w in WISHES),
+    help="RPDs to wish for, separated by commas.",
+)
 @click.option("--trials", type=click.IntRange(min=1), default=10_000, help="Deployed trials per point.")
 @click.option(
     "--evaluation-seed",
@@ -108,9 +119,16 @@ def voltage(
 )
 @click.option("--board", "board_name", type=click.Choice(board_names()), default="generic", help="Board.")
 @click.option("--responses", type=Input, default=Path("build") / "voltage", help="Folder of the recordings.")
-@click.option("--page", type=Input, help="Also replace the table in this document.")
+@click.option("--page", type=Input, help="Also replace the tables in this document.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-@click.option("-o", "--output", "folder", type=Input, required=True, help="Folder for front.json, front.png.")
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=Input,
+    required=True,
+    help="Folder for front.json, front.png, wishes.json, wishes.png.",
+)
 @jobs_option
 def front(
     models: tuple[Path, ...],
@@ -121,6 +139,7 @@ def front(
     levels: int,
     targets: int,
     budgets_text: str,
+    wishes_text: str,
     trials: int,
     evaluation_seed: int,
     board_name: str,
@@ -133,13 +152,16 @@ def front(
     """Precision against delay: the floor within each budget, and MODELS (ONNX) as compiled C beside it.
 
     The floor chooses voltage and time for each pair, once with one pulse and once with two in a row without a reading
-    between them. Predictors are those that choose the voltage, and those of fixed voltages cut to the budget.
+    between them. Predictors are those that choose the voltage, and those of fixed voltages cut to the budget. Those
+    that know the errors of their pulses are asked to keep wishes, too.
     """
     if page is not None:
         require_section(page, BEGIN, END)
+        require_section(page, WISH_BEGIN, WISH_END)
     voltages = replace(VoltageRange(), levels=levels)
     base = ResponseParams(starts=starts, devices=devices, seed=seed, noise=load_preset(noise))
-    budgets_s = _budgets(budgets_text)
+    budgets_s, wishes, board = _budgets(budgets_text), _wishes(wishes_text), load_board(board_name)
+    wished = knowing(models)
     with progress_bar(steps_to_record(voltages, base), "responses", "step") as bar:
         recorded = record_levels(responses, voltages, base, jobs, bar.update)
     with progress_bar(len(budgets_s) * (1 + len(models)), "front", "point") as bar:
@@ -148,7 +170,7 @@ def front(
             targets,
             budgets_s,
             models,
-            load_board(board_name),
+            board,
             trials=trials,
             seed=evaluation_seed,
             jobs=jobs,
@@ -156,13 +178,38 @@ def front(
         )
     write_json(folder / "front.json", asdict(found))
     draw(found, folder / "front.png")
+    with progress_bar(len(wishes) + len(wished) * (1 + len(wishes)), "wishes", "point") as bar:
+        granted = measure_wishes(
+            recorded,
+            targets,
+            wishes,
+            wished,
+            board,
+            found,
+            trials=trials,
+            seed=evaluation_seed,
+            jobs=jobs,
+            progress=lambda: bar.update(),
+        )
+    write_json(folder / "wishes.json", asdict(granted))
+    draw_wishes(granted, found, folder / "wishes.png")
     if page is not None:
         replace_section(page, BEGIN, END, text_table(found))
-    click.echo(json.dumps(asdict(found), indent=2) if as_json else _summary(found))
+        replace_section(page, WISH_BEGIN, WISH_END, wishes_table(granted))
+    together = {**asdict(found), "wishes": asdict(granted)}
+    click.echo(json.dumps(together, indent=2) if as_json else _summary(found, granted))
 
 
-def _summary(found: Front) -> str:
-    return f"{found.conditions}\n{text_table(found)}"
+def _summary(found: Front, granted: Wishes) -> str:
+    return f"{found.conditions}\n{text_table(found)}\n{granted.conditions}\n{wishes_table(granted)}"
+
+
+def _wishes(text: str) -> Sequence[float]:
+    try:
+        wishes = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UserError(f"--wishes {text}: give RPDs such as 0.05,0.1") from None
+    return sorted({permille_of(wish, "--wishes") / 1000 for wish in wishes})
 
 
 def _budgets(text: str) -> Sequence[float]:

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 
-from codegen.onnx_import import load_network
+from codegen.onnx_import import FloatNetwork, load_network
 from sim.errors import UserError
 from train.__main__ import main
 from train.expected import TOO_LONG, ExpectedRpd
 from train.features import VOLTAGE_SCALING
 from train.floor import floor_of
+from train.front import Front, FrontPoint
 from train.loop import Schedule
 from train.recipes import VOLTAGE
 from train.responses import DIRECTIONS, ResponseParams, Responses
-from train.voltage import Levels, VoltageRange, floor_within, sequences_within, train_voltage
+from train.voltage import (
+    LONGEST_S,
+    Levels,
+    VoltageRange,
+    floor_within,
+    floors_wishing,
+    sequences_within,
+    train_voltage,
+)
+from train.wishes import at_equal
 
 RANGE = replace(VoltageRange(), levels=3)
 SLOWER = 10.0
@@ -100,7 +112,7 @@ def replace_steps(responses: Responses, count: int) -> Responses:
 
 def test_a_network_learns_every_level(levels: Levels, tmp_path: Path) -> None:
     recipe = replace(
-        VOLTAGE, schedule=Schedule(epochs=16, rate=1e-2, batch=64), targets=16, sizes=(3, 24, 24, 1)
+        VOLTAGE, schedule=Schedule(epochs=16, rate=1e-2, batch=64), targets=16, sizes=(3, 24, 24, 2)
     )
     path = tmp_path / "net.onnx"
     train_voltage(levels, RANGE, path, recipe, seed=1)
@@ -121,6 +133,55 @@ def test_a_network_learns_every_level(levels: Levels, tmp_path: Path) -> None:
     times = network.width_s(start, target, reductions)
     ratio = times[1:] / times[:-1]
     assert (ratio > SLOWER / 2).all() and (ratio < SLOWER * 2).all()
+    check_honesty(network, levels)
+
+
+def check_honesty(network: FloatNetwork, levels: Levels) -> None:
+    """What the network expects of its own pulses, and what the recorded devices make of them."""
+    told = [(each, (reduction,)) for each, reduction in zip(levels, RANGE.reductions_V(), strict=True)]
+    pairs = ExpectedRpd.of_levels(told, 16, VOLTAGE_SCALING)
+    y = torch.from_numpy(pairs.x.numpy().astype(np.float64))
+    for layer in network.layers:
+        y = torch.from_numpy(layer.evaluate(y.numpy()))
+    time, error = (column.float() for column in y.unbind(dim=1))
+    reached = pairs.of_outputs(time, torch.arange(len(pairs))).numpy()
+    assert VOLTAGE_SCALING.error is not None
+    expected = 2.0 ** (VOLTAGE_SCALING.error.offset + VOLTAGE_SCALING.error.scale * error.numpy())
+    inside = ~pairs.too_long.numpy()
+    assert 0.8 < reached[inside].mean() / expected[inside].mean() < 1.25
+    assert np.corrcoef(np.log(reached[inside]), np.log(expected[inside]))[0, 1] > 0.5
+
+
+def test_expecting_the_mean_is_the_least_misjudgement(levels: Levels) -> None:
+    pairs = ExpectedRpd.of_levels([(levels[0], ((0.0, 0.0),))], 10, VOLTAGE_SCALING)
+    everything, y = torch.arange(len(pairs)), torch.zeros(len(pairs))
+    assert VOLTAGE_SCALING.error is not None
+    inside = ~pairs.too_long
+    mean = pairs.of_outputs(y, everything)[inside].clamp_min(1e-3).mean().double()
+    best = VOLTAGE_SCALING.error.normalise(np.log2(mean.numpy()))
+
+    def total(error: float) -> float:
+        return pairs.misjudgement(y, torch.full((len(pairs),), error), everything).double().mean().item()
+
+    assert total(float(best)) < min(total(float(best) - 0.02), total(float(best) + 0.02))
+
+
+def test_a_modest_wish_takes_less_time_and_is_kept_more_often(levels: Levels) -> None:
+    wishes = (1e-6, 0.02, 0.1, 1e9)
+    found = floors_wishing(levels, 20, LONGEST_S, wishes)
+    shares, times = [f.promised.mean() for f in found], [f.time_s.mean() for f in found]
+    assert (
+        shares == sorted(shares)
+        and times == sorted(times, reverse=True)
+        and shares[0] < shares[1] < shares[2]
+    )
+    for wish, floor in zip(wishes, found, strict=True):
+        assert floor.time_s.max() <= LONGEST_S * (1 + 1e-9)
+        if floor.promised.any():
+            assert floor.rpd[floor.promised].mean() <= wish * 1.1
+    precise = floor_within(levels, 20, LONGEST_S)
+    np.testing.assert_array_equal(found[0].rpd[~found[0].promised], precise.rpd[~found[0].promised])
+    assert found[-1].promised.all() and not found[-1].time_s.any()
 
 
 def run(*arguments: str) -> str:
@@ -151,10 +212,19 @@ def test_the_command_keeps_what_it_made(small: Path) -> None:
         run("voltage", "-o", str(small.with_suffix(".h5")))
 
 
+def test_float_networks_are_evaluated_with_a_wish(small: Path, networks: Any, tmp_path: Path) -> None:
+    (record,) = json.loads(run("evaluate", str(small), "--wish", "0.3", "--trials", "20", "--json"))
+    assert record["wish_permille"] == 300
+    plain = networks.write_voltage(tmp_path / "plain.onnx")
+    with pytest.raises(UserError, match="does not know the errors of its pulses"):
+        run("evaluate", str(plain), "--wish", "0.3", "--trials", "20")
+
+
 def test_the_front_is_measured_drawn_and_written_into_a_page(small: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
-        "before\n<!-- table: written by `python -m train front` -->\nold\n<!-- end of table -->\nafter\n"
+        "before\n<!-- table: written by `python -m train front` -->\nold\n<!-- end of table -->\nbetween\n"
+        "<!-- wishes: written by `python -m train front` -->\nold\n<!-- end of wishes -->\nafter\n"
     )
     options = ["--starts", "3", "--devices", "2", "--levels", "2", "--targets", "4", "--trials", "12"]
     places = [
@@ -165,7 +235,9 @@ def test_the_front_is_measured_drawn_and_written_into_a_page(small: Path, tmp_pa
         "-o",
         str(tmp_path / "front"),
     ]
-    found = json.loads(run("front", str(small), "--budgets", "1e-5,2e-6", *options, *places, "--json"))
+    asked = ["--budgets", "1e-5,2e-6", "--wishes", "0.5,0.2"]
+    found = json.loads(run("front", str(small), *asked, *options, *places, "--json"))
+    wishes = found.pop("wishes")
     names = [(p["name"], p["pulses"], p["budget_s"]) for p in found["points"]]
     assert names == [
         ("floor", 1, 2e-6),
@@ -182,6 +254,31 @@ def test_the_front_is_measured_drawn_and_written_into_a_page(small: Path, tmp_pa
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     assert "| 0.002 ms | floor |" in text and "| 0.01 ms | log_voltage, two pulses, read between |" in text
+    assert [(p["name"], p["wish"]) for p in wishes["points"]] == [
+        (name, wish) for name in ("floor", "log_voltage") for wish in (0.2, 0.5)
+    ]
+    assert all(0.0 <= p["promised"] <= 1.0 for p in wishes["points"])
+    assert json.loads((tmp_path / "front" / "wishes.json").read_text()) == wishes
+    assert (tmp_path / "front" / "wishes.png").stat().st_size > 10_000
+    assert "| 0.2 | floor |" in text and "| 0.5 | log_voltage |" in text and "between" in text
+
+
+def test_a_budget_at_equal_time_and_at_equal_error_is_interpolated() -> None:
+    fields = dict.fromkeys([f.name for f in dataclasses.fields(FrontPoint)], 0.0)
+    curve = [
+        FrontPoint(**{**fields, "name": "it", "pulses": 1, "budget_s": t, "mean_time_s": t, "mean_rpd": rpd})
+        for t, rpd in ((1e-2, 0.05), (1e-4, 0.2), (1e-3, 0.1))
+    ]
+    found = at_equal(Front("", curve), "it", 10**-3.5, 0.1)
+    np.testing.assert_allclose(found, (0.1 * 2**0.5, 1e-3))
+    assert at_equal(Front("", curve), "it", 1e-5, 0.3) == (None, None)
+
+
+@pytest.mark.parametrize("wishes", ["x", "0", "2", "0.0005"])
+def test_bad_wishes_are_refused(tmp_path: Path, wishes: str) -> None:
+    with pytest.raises(UserError, match="--wishes"):
+        run("front", "--wishes", wishes, "-o", str(tmp_path / "front"))
+    assert not (tmp_path / "front").exists()
 
 
 @pytest.mark.parametrize("budgets", ["x", "1e-9", "1"])
