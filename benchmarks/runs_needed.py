@@ -64,8 +64,9 @@ def main() -> None:
         for runs in RUNS:
             part = first_runs(every, runs)
             network = Path(folder) / f"{runs}.onnx"
-            weights = fit_expected(recorded_pairs(part.training()), seed=1, schedule=EXPECTED.schedule)
-            write_network(network, weights, metadata_of(part, 1))
+            pairs = recorded_pairs(part.training())
+            weights = fit_expected(pairs, seed=1, schedule=EXPECTED.schedule)
+            write_network(network, weights, metadata_of(part, pairs.scaling, 1))
             rows.append((f"{runs} runs of SET, {runs} of RESET", *accuracy(network, trials, part)))
         rows.append(("the device model, `log_expected`", *accuracy(MODEL_NETWORK, trials, every)))
     table = markdown(rows, len(trials.g_start_S), every.window_S)

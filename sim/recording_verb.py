@@ -19,7 +19,7 @@ from sim.recordings import write_recordings
 from sim.units import Floats
 
 MOST_PULSES = 1000
-SHORTER, LONGER = 0.1, 1.25  # than the pulse before, at most: a device may take off within one pulse
+SHORTER, LONGER = 0.1, 1.25  # than the pulse before, at most
 _GOLDEN = 0.5 * (5.0**0.5 - 1.0)
 
 

@@ -22,7 +22,7 @@ FINER = 10.0  # than the readings are the shortest times considered: in between,
 _GOLDEN = 0.5 * (5.0**0.5 - 1.0)
 
 
-def pulse_times_s(recordings: Recordings) -> Floats:
+def _pulse_times_s(recordings: Recordings) -> Floats:
     """(k,) pulse times at which responses are looked up, ascending [s]."""
     shortest = min(np.diff(recordings.run(i)[0]).min() for i in range(len(recordings))) / FINER
     longest = float(recordings.t_s.max())
@@ -30,10 +30,10 @@ def pulse_times_s(recordings: Recordings) -> Floats:
     return np.asarray(np.geomspace(shortest, longest, count))
 
 
-def scaling_of(recordings: Recordings) -> Scaling:
+def _scaling(recordings: Recordings) -> Scaling:
     """Inputs by the window's upper end, the logarithm of time around the middle of those considered."""
     scale = float(f"{recordings.window_S[1]:.3g}")
-    middle = float(np.round(np.log10(pulse_times_s(recordings)[[0, -1]]).mean(), 1))
+    middle = float(np.round(np.log10(_pulse_times_s(recordings)[[0, -1]]).mean(), 1))
     return Scaling(Affine(0.0, scale), Affine(0.0, scale), Affine(middle, 1.0), "log10_s")
 
 
@@ -43,7 +43,7 @@ def recorded_pairs(recordings: Recordings) -> ExpectedRpd:
     Runs have as many targets as their side is wide, so that pairs cover the plane as uniform random trials do.
     """
     low, high = recordings.window_S
-    scaling, width_s = scaling_of(recordings), pulse_times_s(recordings)
+    scaling, width_s = _scaling(recordings), _pulse_times_s(recordings)
     starts = recordings.g_start_S
     inside = np.flatnonzero((starts >= low) & (starts <= high)).tolist()
     per_S = PAIRS / sum(_side_S(recordings, number) for number in inside)
@@ -67,13 +67,13 @@ def recorded_pairs(recordings: Recordings) -> ExpectedRpd:
     )
 
 
-def metadata_of(recordings: Recordings, seed: int) -> NetworkMetadata:
-    """That of a network trained on these pairs."""
+def metadata_of(recordings: Recordings, scaling: Scaling, seed: int) -> NetworkMetadata:
+    """That of a network trained on their pairs, which have this scaling."""
     low, high = recordings.window_S
     return metadata_from_dict(
         {
             "schema": 1,
-            **scaling_of(recordings).metadata_fields(),
+            **scaling.metadata_fields(),
             "window": {"g_min_S": low, "g_max_S": high},
             "pulse": {"v_set_V": recordings.v_set_V, "v_reset_V": recordings.v_reset_V},
             "trained_on": {"device_model": DEVICE_MODEL, "noise_preset": recordings.name, "seed": seed},

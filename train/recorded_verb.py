@@ -18,9 +18,6 @@ from train.recipes import EXPECTED, ExpectedRecipe, describe, shortened
 from train.recorded import metadata_of, recorded_pairs
 from train.sidecar import code_sha256, versions
 
-ADVISED_JUMP = 0.15
-"""Of the window. A device that takes off between two readings seems to move evenly, and pulses come out too short."""
-
 
 @click.command()
 @click.argument("runs", type=click.Path(path_type=Path))
@@ -65,7 +62,7 @@ def recorded(
             weights = fit_expected(
                 pairs, seed=seed, schedule=recipe.schedule, sizes=recipe.sizes, progress=lambda: bar.update()
             )
-        write_network(path, weights, metadata_of(training, seed))
+        write_network(path, weights, metadata_of(training, pairs.scaling, seed))
     click.echo(f"{output}: trained")
 
 
@@ -77,10 +74,9 @@ def about(recordings: Recordings) -> str:
         g_S = np.clip(recordings.run(number)[1], low, high)
         jumps.append(np.abs(np.diff(g_S)).max() / (high - low))
     coarse = float(np.quantile(jumps, 0.9))
-    advice = "; shorter pulses there would tell more" if coarse > ADVISED_JUMP else ""
     sets = int((recordings.direction > 0).sum())
     return (
         f"{recordings.name}: {sets} SET runs at {recordings.v_set_V:g} V, {len(recordings) - sets} RESET runs at"
         f" {recordings.v_reset_V:g} V, window {low * 1e6:.2f} .. {high * 1e6:.2f} uS\n"
-        f"largest move between two readings: up to {coarse:.1%} of the window in nine of ten runs{advice}"
+        f"largest move between two readings: up to {coarse:.1%} of the window in nine of ten runs"
     )
