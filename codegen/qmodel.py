@@ -226,7 +226,8 @@ class QuantizedModel(StrictModel):
             or self.layers[0].columns != len(self.inputs)
             or self.layers[-1].rows != self.outputs
         ):
-            raise ValueError(f"the layers must lead from {len(self.inputs)} inputs to {self.outputs} outputs")
+            outputs = "one output" if self.outputs == 1 else f"{self.outputs} outputs"
+            raise ValueError(f"the layers must lead from {len(self.inputs)} inputs to {outputs}")
         if any(b.columns != a.rows for a, b in pairwise(self.layers)):
             raise ValueError("a layer's inputs must be the outputs of the one before")
         if [layer.output_bits is None for layer in self.layers] != [False] * (len(self.layers) - 1) + [True]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from sim import jart_fit
 from sim.closed_loop import ProgramTrace, TrialSet
@@ -70,6 +69,8 @@ def paired_difference(found: Bools | Floats, other: Bools | Floats) -> PairedDif
 
     The interval is the normal one of the paired differences.
     """
+    from scipy import stats  # slow to import, and most commands judge nothing
+
     each = found.astype(np.float64) - other
     half = float(stats.norm.ppf(0.5 * (1 + CONFIDENCE))) * float(each.std()) / np.sqrt(len(each))
     mean = float(each.mean())
@@ -129,6 +130,8 @@ def accuracy_record(
 
 
 def _fraction(hits: Bools) -> tuple[float, tuple[float, float]]:
+    from scipy import stats
+
     k, n = int(hits.sum()), len(hits)
     ci = stats.binomtest(k, n).proportion_ci(CONFIDENCE, method="wilson")
     return k / n, (float(ci.low), float(ci.high))
