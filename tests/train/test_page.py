@@ -182,6 +182,17 @@ def edit(path: str, change: Callable[[Any], object]) -> Callable[[Path], None]:
     return spoil
 
 
+def test_a_network_of_responses_alone_has_its_page(copied: Path) -> None:
+    """As `train voltage` leaves it: the sidecar is what it was made from, and names no data set."""
+
+    def without_dataset(sidecar: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in sidecar["made_from"].items() if name != "dataset_sha256"}
+
+    edit("networks/log_smoothed.json", without_dataset)(copied)
+    text = " ".join(Page(render(read_build(copied, "generic"))).text)
+    assert "log_smoothed, training seed " in text
+
+
 @pytest.mark.parametrize(
     ("spoil", "complaint"),
     [
@@ -190,7 +201,10 @@ def edit(path: str, change: Callable[[Any], object]) -> Callable[[Path], None]:
         (lambda f: (f / "accuracy.png").unlink(), "accuracy.png"),
         (lambda f: (f / "firmware" / "generic" / "src" / "ouro_network.c").write_text(""), "changed by hand"),
         (lambda f: (f / "networks" / "log_smoothed.json").unlink(), "carries a network that is not in"),
-        (edit("networks/log_mlp.json", lambda s: {**s, "made_from": {}}), "log_mlp was not trained on"),
+        (
+            edit("networks/log_mlp.json", lambda s: {**s, "made_from": {"dataset_sha256": "0" * 64}}),
+            "log_mlp was not trained on",
+        ),
         (
             lambda f: write(f / "floor.json", {**FLOOR, "noise_preset": "none"}),
             "floor.json is for noise_preset none",

@@ -60,14 +60,14 @@ def read_build(folder: Path, board: str) -> Build:
     manifest = _read(firmware / MANIFEST)
     _require_files(firmware, manifest)
     networks = {path.stem: _read(path) for path in sorted((folder / "networks").glob("*.json"))}
-    by_hash = {sidecar.get("network_sha256"): name for name, sidecar in networks.items()}
+    by_hash = {file_sha256(path): path.stem for path in (folder / "networks").glob("*.onnx")}
     deployed = by_hash.get(manifest["network"]["sha256"])
-    if deployed is None:
+    if deployed not in networks:
         raise UserError(f"{firmware} carries a network that is not in {folder / 'networks'}; {REBUILD}")
     path = folder / "dataset.h5"
     parameters, dataset_sha256 = dataset.parameters(path), file_sha256(path)
     for name, sidecar in networks.items():
-        if sidecar.get("made_from", {}).get("dataset_sha256") != dataset_sha256:
+        if made_from(sidecar).get("dataset_sha256", dataset_sha256) != dataset_sha256:
             raise UserError(f"network {name} was not trained on {path}; {REBUILD}")
     records = collect([folder / "results.json"])
     if records[0]["board"] != board:
@@ -97,6 +97,14 @@ def read_build(folder: Path, board: str) -> Build:
         size=_read_if_there(folder / "size.json"),
         commit=git_commit(),
     )
+
+
+def made_from(sidecar: Json) -> Json:
+    """What a network was made from: under a key of its own (`train.sidecar`), or all that there is (`train.kept`).
+
+    A network of responses alone has no `dataset_sha256`.
+    """
+    return dict(sidecar.get("made_from", sidecar))
 
 
 def git_commit() -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sim.errors import UserError
 from sim.noise import NoisePreset, Spread
-from train.page.build_folder import REBUILD, Build
+from train.page.build_folder import REBUILD, Build, made_from
 from train.paper import table as paper_table
 from train.report import TITLES, Record, conditions
 
@@ -247,9 +247,9 @@ def _same(a: Record, b: Record) -> bool:
 def provenance(build: Build) -> Table:
     """Seeds, hashes, versions: what determines every number of the page."""
     p, r = build.dataset_parameters, build.records[0]
-    made_from = build.networks[build.deployed]["made_from"]
+    origin = made_from(build.networks[build.deployed])
     network_sha256 = build.manifest["network"]["sha256"]
-    versions = ", ".join(f"{name} {version}" for name, version in made_from["versions"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
     rows = [
         [
             "program",
@@ -263,7 +263,7 @@ def provenance(build: Build) -> Table:
         ["data set", f"{p['pairs']:,} pairs, seed {p['seed']}, SHA-256 {build.dataset_sha256}"],
         [
             "network",
-            f"{build.deployed}, training seed {made_from['seed']}, SHA-256 {network_sha256}",
+            f"{build.deployed}, training seed {origin['seed']}, SHA-256 {network_sha256}",
         ],
         ["evaluation", f"seed {r['seed']}, {r['trials']:,} trials"],
         ["noise-free baseline", f"fitted factor on its times: {build.time_scale:.3f}"],
