@@ -101,15 +101,10 @@ def accuracy_record(
         "within_10": rpd <= 0.1,
         "wrong_direction": wrong,
     }
+    intervals = _independent(rpd, shares) if trials.group is None else _grouped(rpd, trials.group, shares)
     fractions: dict[str, float | tuple[float, float]] = {}
     for name, hits in shares.items():
-        fractions[name], fractions[f"{name}_ci95"] = _fraction(hits)
-    if trials.group is None:
-        mean_ci, median_ci = _bootstrap(rpd)
-    else:
-        intervals = _grouped(rpd, trials.group, shares)
-        mean_ci, median_ci = intervals.pop("mean"), intervals.pop("median")
-        fractions |= {f"{name}_ci95": interval for name, interval in intervals.items()}
+        fractions[name], fractions[f"{name}_ci95"] = int(hits.sum()) / len(hits), intervals[name]
     return AccuracyRecord(
         predictor=predictor,
         realisation=realisation,
@@ -119,9 +114,9 @@ def accuracy_record(
         trials=len(rpd),
         board=board,
         mean_rpd=float(rpd.mean()),
-        mean_rpd_ci95=mean_ci,
+        mean_rpd_ci95=intervals["mean"],
         median_rpd=float(np.median(rpd)),
-        median_rpd_ci95=median_ci,
+        median_rpd_ci95=intervals["median"],
         device_model=trials.device_model,
         longest_s=longest_s,
         wish_permille=wish_permille,
@@ -129,19 +124,19 @@ def accuracy_record(
     )
 
 
-def _fraction(hits: Bools) -> tuple[float, tuple[float, float]]:
-    from scipy import stats
-
-    k, n = int(hits.sum()), len(hits)
-    ci = stats.binomtest(k, n).proportion_ci(CONFIDENCE, method="wilson")
-    return k / n, (float(ci.low), float(ci.high))
-
-
-def _bootstrap(rpd: Floats) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Intervals of mean and median from one seeded set of resamples."""
+def _independent(rpd: Floats, fractions: dict[str, Bools]) -> dict[str, tuple[float, float]]:
+    """Intervals of all figures: of mean and median from one seeded set of resamples, of fractions Wilson's."""
     generator = np.random.Generator(np.random.Philox(0))
     resamples = rpd[generator.integers(0, len(rpd), size=(BOOTSTRAP_RESAMPLES, len(rpd)))]
-    return _interval(resamples.mean(axis=1)), _interval(np.median(resamples, axis=1))
+    found = {"mean": _interval(resamples.mean(axis=1)), "median": _interval(np.median(resamples, axis=1))}
+    return found | {name: _wilson(hits) for name, hits in fractions.items()}
+
+
+def _wilson(hits: Bools) -> tuple[float, float]:
+    from scipy import stats
+
+    ci = stats.binomtest(int(hits.sum()), len(hits)).proportion_ci(CONFIDENCE, method="wilson")
+    return float(ci.low), float(ci.high)
 
 
 def _grouped(rpd: Floats, group: Ints, fractions: dict[str, Bools]) -> dict[str, tuple[float, float]]:

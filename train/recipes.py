@@ -50,14 +50,13 @@ class FinetuneRecipe:
 
 
 @dataclass(frozen=True)
-class ExpectedRecipe:
-    """Training on expected RPD over recorded responses, `targets` targets for each of their starts."""
+class _OnExpectedRpd:
+    """One predictor fitted to expected RPD over recorded responses, `targets` targets for each of their starts."""
 
     name: str
     schedule: Schedule
     scaling: Scaling = LOG_SCALING
     targets: int = 128
-    sizes: tuple[int, ...] = PAPER_SIZES
 
     @property
     def produces(self) -> tuple[str, ...]:
@@ -69,22 +68,17 @@ class ExpectedRecipe:
 
 
 @dataclass(frozen=True)
-class TableRecipe:
-    """A look-up table of `nodes` x `nodes` times per direction, fitted to expected RPD."""
+class ExpectedRecipe(_OnExpectedRpd):
+    """A network."""
 
-    name: str
-    schedule: Schedule
-    scaling: Scaling = LOG_SCALING
-    targets: int = 128
+    sizes: tuple[int, ...] = PAPER_SIZES
+
+
+@dataclass(frozen=True)
+class TableRecipe(_OnExpectedRpd):
+    """A look-up table of `nodes` x `nodes` times per direction."""
+
     nodes: int = NODES
-
-    @property
-    def produces(self) -> tuple[str, ...]:
-        return (self.name,)
-
-    @property
-    def epochs(self) -> int:
-        return self.schedule.epochs
 
 
 Recipe = FitRecipe | FinetuneRecipe | ExpectedRecipe | TableRecipe

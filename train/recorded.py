@@ -30,10 +30,10 @@ def _pulse_times_s(recordings: Recordings) -> Floats:
     return np.asarray(np.geomspace(shortest, longest, count))
 
 
-def _scaling(recordings: Recordings) -> Scaling:
+def _scaling(g_max_S: float, width_s: Floats) -> Scaling:
     """Inputs by the window's upper end, the logarithm of time around the middle of those considered."""
-    scale = float(f"{recordings.window_S[1]:.3g}")
-    middle = float(np.round(np.log10(_pulse_times_s(recordings)[[0, -1]]).mean(), 1))
+    scale = float(f"{g_max_S:.3g}")
+    middle = float(np.round(np.log10(width_s[[0, -1]]).mean(), 1))
     return Scaling(Affine(0.0, scale), Affine(0.0, scale), Affine(middle, 1.0), "log10_s")
 
 
@@ -43,7 +43,8 @@ def recorded_pairs(recordings: Recordings) -> ExpectedRpd:
     Runs have as many targets as their side is wide, so that pairs cover the plane as uniform random trials do.
     """
     low, high = recordings.window_S
-    scaling, width_s = _scaling(recordings), _pulse_times_s(recordings)
+    width_s = _pulse_times_s(recordings)
+    scaling = _scaling(high, width_s)
     starts = recordings.g_start_S
     inside = np.flatnonzero((starts >= low) & (starts <= high)).tolist()
     per_S = PAIRS / sum(_side_S(recordings, number) for number in inside)
